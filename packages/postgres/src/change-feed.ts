@@ -55,7 +55,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
     const database = bounded(unbounded, runtime)
     const { resumeWindowMs: maxAgeMs, resumeWindowBytes: maxBytes, maxWalBytes } = options
     const window = new FeedWindow({ maxAgeMs, maxBytes, maxWalBytes }, runtime)
-    const subscriptions = new Subscriptions(database.catalog, (oid) => window.ring.markGap([oid], window.head, 'withheld'))
+    const subscriptions = new Subscriptions(database.catalog)
     const dispatcher = new ChangeDispatcher({ database, window, runtime, subscriptions, listener: options })
     const source = { pause: () => this.#source?.pause(), resume: () => this.#source?.resume() }
     const pipeline = new Pipeline(runtime, { source, subscriptions, dispatcher, window })
@@ -65,7 +65,6 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       maxWaitMs: options.resumeTimeoutMs,
       betweenBatches: (work) => pipeline.controlled(work),
       replay: (changes, channels) => dispatcher.replay(changes, channels),
-      hasMissed: (position, channel) => dispatcher.missed.after(position, channel),
     })
     const onFault = (error: unknown): void => this.#fault('subscribe', errorText(error))
     this.#subscribing = new Subscribing({ database: database.catalog, runtime, subscriptions, resumes, window, onFault })
@@ -134,7 +133,7 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
   /** The tables were not published for a while, so changes of them may be missing. */
   onTableGap({ tables, before }: TableGap): void {
     this.#pipeline.control(() => {
-      this.#window.ring.markGap(tables, before, 'publication-changed')
+      this.#window.ring.markGap(tables, before)
       const concerned = new Set(tables)
       for (const channel of this.#subscriptions.channels)
         if ([...channel.subscriptions].some(({ oid }) => concerned.has(oid))) this.#resync(channel, 'publication-changed')
@@ -210,9 +209,10 @@ export class PostgresChangeFeed implements ChangeFeed, ChangeSourceHandlers {
       ? this.#window.ring.last
       : { commitLsn: this.#window.progress > 0n ? this.#window.progress - 1n : 0n, seq: 0 }
     if (epoch === null || at === null) return
-    const position = formatPosition({ epoch, ...at })
+    const [complete, incomplete] = [false, true].map((isIncomplete) => formatPosition({ epoch, ...at, isIncomplete }))
     for (const channel of this.#subscriptions.channels)
-      if (channel.request.positions && channel.isPrompt) channel.notify('ok', 'Position', { position })
+      if (channel.request.positions && channel.isPrompt)
+        channel.notify('ok', 'Position', { position: channel.isIncomplete ? incomplete! : complete! })
   }
 
   #fault(kind: string, message: string): void {

@@ -51,8 +51,8 @@ export function fastRuntime(factor: number): FeedRuntime {
   }
 }
 
-/** What becomes of a call of the port, before it is answered. */
-export type Interception = (name: string) => Promise<void> | void
+/** What becomes of a call of the port, before it is answered. `oids`: the tables that are looked up. */
+export type Interception = (name: string, oids: readonly number[]) => Promise<void> | void
 
 export class FakeDatabase {
   readonly tables: Map<number, FakeTable> = new Map()
@@ -104,6 +104,7 @@ export class FakeDatabase {
         this.#answer(
           'tables',
           () => new Map(oids.flatMap((oid) => (this.tables.has(oid) ? [[oid, this.catalogTable(oid, roles)] as const] : []))),
+          oids,
         ),
       castFilter: (filter) => this.#answer('castFilter', () => ({ ok: true, value: [String(filter.value)] })),
       insertLsn: () => this.#answer('insertLsn', () => this.lsn),
@@ -158,9 +159,9 @@ export class FakeDatabase {
     })
   }
 
-  async #answer<T>(name: string, answer: () => T): Promise<T> {
+  async #answer<T>(name: string, answer: () => T, oids: readonly number[] = []): Promise<T> {
     this.calls.push(name)
-    await this.intercept(name)
+    await this.intercept(name, oids)
     return answer()
   }
 }

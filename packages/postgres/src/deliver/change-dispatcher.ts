@@ -41,7 +41,7 @@ const MANY = 100
 export class ChangeDispatcher {
   readonly #options: DispatcherOptions
   readonly #breaker = new CircuitBreaker()
-  readonly missed: MissedChanges
+  readonly #missed: MissedChanges
   readonly report: FaultReport
   readonly isolated: IsolatedDispatcher
   /** How often a table failed as a whole, in a row. */
@@ -52,10 +52,10 @@ export class ChangeDispatcher {
   onDecided: ((change: DecidedChange) => void) | null = null
 
   constructor(options: DispatcherOptions) {
-    const { runtime, listener, window } = options
+    const { runtime, listener } = options
     this.#options = options
-    this.missed = new MissedChanges(window, runtime)
-    this.report = new FaultReport(listener, runtime, this.#breaker, this.missed)
+    this.#missed = new MissedChanges(runtime)
+    this.report = new FaultReport(listener, runtime, this.#breaker, this.#missed)
     this.isolated = new IsolatedDispatcher({
       runtime,
       breaker: this.#breaker,
@@ -111,7 +111,7 @@ export class ChangeDispatcher {
 
   close(): void {
     this.isolated.close()
-    this.missed.close()
+    this.#missed.close()
   }
 
   /** Skips a change that fails even in a batch of its own. All channels of its table are notified of the gap. */
@@ -137,13 +137,14 @@ export class ChangeDispatcher {
     const { outcome } = await this.#decideFor([{ rows, channels }], this.#options.database.checks)
     if (this.#options.window.epoch !== epoch) return new Set()
     const current = new Set([...channels].filter(isCurrent))
+    // First: positions of what is sent say that something was withheld.
+    this.report.final(outcome.faults)
     this.#send(
       rows,
       [outcome],
       (_change, _delivery, channel) => !current.has(channel),
       () => {},
     )
-    this.report.final(outcome.faults)
     return current
   }
 
@@ -178,14 +179,14 @@ export class ChangeDispatcher {
     const late = new Set(slow.map(({ only }) => sources.get(only)!))
     const isLate = ({ only }: PendingDelivery): boolean => late.has(sources.get(only)!)
     const rows = [...new Set(work.flatMap((each) => each.rows))]
+    const ended = faults.filter(({ deliveries }) => !deliveries.every(isLate))
+    this.report.final(ended)
     this.#send(
       rows,
       outcomes,
       (_change, delivery, channel) => isLate(delivery) || !rounds.counts(delivery, channel),
       (change, delivered) => delivered.receivers > 0 && this.#notifyDecided(change, delivered),
     )
-    const ended = faults.filter(({ deliveries }) => !deliveries.every(isLate))
-    this.report.final(ended)
     return { faults: ended, late: [...late] }
   }
 

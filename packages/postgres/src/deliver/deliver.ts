@@ -3,7 +3,7 @@ import type { Granted } from '../decide/decision.ts'
 import { logPositionOf } from '../replication/change-row.ts'
 import { formatPosition } from '../replication/position.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
-import type { FeedChannel } from '../subscribe/feed-channel.ts'
+import type { FeedChannel, PositionKind } from '../subscribe/feed-channel.ts'
 import { errorInsteadOfRow, subscribersOf, type PendingDelivery, type Subscription } from '../subscribe/audience.ts'
 import type { Computed, GrantedDeliveries } from './outcome.ts'
 import { errorData, viewOf } from './table-view.ts'
@@ -39,7 +39,7 @@ interface Variant {
   readonly of: Receiver
   /** The written columns: `attnum`s, comma separated; empty for an error. */
   readonly columns: string
-  readonly positions: boolean
+  readonly position: PositionKind
   /** By the ids of their entries; legacy channels get none. */
   readonly channels: Map<string | null, FeedChannel[]>
 }
@@ -122,13 +122,13 @@ class Variants {
     const ofColumns = getOrMake(this.byColumns, columns, (): Variant[] => [])
     let variant = ofColumns.find((each) => isFor(each, of))
     if (variant === undefined)
-      ofColumns.push((variant = { of, columns, positions: of.subscription.channel.request.positions, channels: new Map() }))
+      ofColumns.push((variant = { of, columns, position: of.subscription.channel.positionKind, channels: new Map() }))
     return variant
   }
 }
 
-function isFor({ of, columns, positions }: Variant, receiver: Receiver): boolean {
-  return columns === columnsOf(receiver) && positions === receiver.subscription.channel.request.positions && isAlike(of, receiver)
+function isFor({ of, columns, position }: Variant, receiver: Receiver): boolean {
+  return columns === columnsOf(receiver) && position === receiver.subscription.channel.positionKind && isAlike(of, receiver)
 }
 
 function sendAll(change: RowChange, variants: Variants, context: DeliverContext): Delivered {
@@ -136,11 +136,11 @@ function sendAll(change: RowChange, variants: Variants, context: DeliverContext)
   let receivers = 0
   let payload: Uint8Array | null = null
   for (const ofColumns of variants.byColumns.values())
-    for (const { of, channels: byIds } of ofColumns) {
+    for (const variant of ofColumns) {
       let data: string | null = null
-      for (const [ids, channels] of byIds) {
+      for (const [ids, channels] of variant.channels) {
         try {
-          data ??= dataOf(change, of, context)
+          data ??= dataOf(change, variant, context)
         } catch (error) {
           context.failed(error, channels)
           continue
@@ -160,12 +160,13 @@ function idsOf(receivers: readonly Receiver[]): string {
     .join()
 }
 
-function dataOf(change: RowChange, { subscription, granted, fault }: Receiver, { epoch, computed }: DeliverContext): string {
+function dataOf(change: RowChange, { of, position }: Variant, { epoch, computed }: DeliverContext): string {
+  const { subscription, granted, fault } = of
   if (fault !== null) return errorData(change, fault)
   return viewOf(change.table, subscription.columns).data(change, {
     oldExtent: granted.old === 'image' ? 'identity' : 'key',
     superseded: change.action === 'DELETE' || granted.record === 'image' ? null : granted.record,
-    position: subscription.channel.request.positions ? formatPosition({ epoch, ...logPositionOf(change) }) : null,
+    position: position === 'none' ? null : formatPosition({ epoch, ...logPositionOf(change), isIncomplete: position === 'incomplete' }),
     computed: computed.get(typeof granted.record === 'string' ? change : granted.record) ?? null,
   })
 }

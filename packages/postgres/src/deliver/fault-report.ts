@@ -73,13 +73,13 @@ export class FaultReport {
 
   isolatedFailed({ audiences, channels }: IsolatedWork, reason: string): void {
     for (const { table, role } of audiences) this.log('withheld', table, role, reason)
-    this.#missed.addAll(channels)
+    this.#missed.add(channels, 0)
   }
 
   /** The channels were not decided about: their identities changed too often meanwhile. */
   missed(channels: ReadonlySet<FeedChannel>): void {
     if (channels.size > 0) this.log('withheld', null, null, 'identities changed too often while changes were decided')
-    this.#missed.addAll(channels)
+    this.#missed.add(channels, 0)
   }
 
   undelivered({ table }: RowChange, error: unknown, channels: readonly FeedChannel[]): void {
@@ -87,7 +87,7 @@ export class FaultReport {
     for (const channel of channels) {
       this.#notice(channel, { message: `A change of ${table.schema}.${table.name} could not be delivered`, fault: WITHHELD })
     }
-    this.#missed.addAll(channels)
+    this.#missed.add(channels, 0)
   }
 
   unprepared(table: Table, error: unknown, channels: readonly FeedChannel[]): void {
@@ -149,7 +149,7 @@ export class FaultReport {
   /** Until the audience's circuit closes, more may be missed. */
   #miss(delivery: PendingDelivery): void {
     const nowMs = this.#runtime.uptime()
-    this.#missed.add(subscribersOf(delivery), Math.max(0, this.#breaker.openUntil(delivery.audience, nowMs) - nowMs))
+    this.#missed.add(channelsOf([delivery]), Math.max(0, this.#breaker.openUntil(delivery.audience, nowMs) - nowMs))
   }
 
   log(kind: string, of: TableName | null, role: string | null, message: string): void {

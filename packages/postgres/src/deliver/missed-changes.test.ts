@@ -1,5 +1,6 @@
 /** What is withheld from a channel is never called complete. */
 import { afterEach, expect, test } from 'vitest'
+import type { FeedOptions } from '../feed-options.ts'
 import { FakeDatabase, FakeFeed, fastRuntime, ownRows, until, type FakeChannel } from '../../test/fake-feed.ts'
 import { asRole } from '../../test/feed.ts'
 
@@ -12,11 +13,11 @@ afterEach(() => {
   feeds = []
 })
 
-function start(factor: number): FakeFeed {
+function start(factor: number, options: Partial<FeedOptions> = {}): FakeFeed {
   const database = new FakeDatabase()
   database.add({ ...ownRows(OWN), policy: (sub, { owner, body }) => (body === `slow for ${sub}` ? 'too slow' : owner === 'all') })
   database.add(OPEN_TABLE)
-  const it = new FakeFeed(database, fastRuntime(factor))
+  const it = new FakeFeed(database, fastRuntime(factor), options)
   feeds.push(it)
   return it
 }
@@ -44,6 +45,18 @@ async function shown(it: FakeFeed, channel: FakeChannel, id: string): Promise<st
   return found()!.position!
 }
 
+/** The next one that says that something is withheld. */
+async function incompletePosition({ systems }: FakeChannel): Promise<string> {
+  const from = systems.length
+  const found = (): string | undefined =>
+    systems.slice(from).flatMap(({ extra }) => (String(extra?.['position']).endsWith('!') ? [extra!['position'] as string] : []))[0]
+  await until(
+    () => found() !== undefined,
+    () => systems,
+  )
+  return found()!
+}
+
 /** What a channel of the user is told that comes back from there. */
 async function answerTo(it: FakeFeed, sub: string, since: string): Promise<Readonly<Record<string, unknown>> | undefined> {
   const channel = join(it, sub, since)
@@ -59,7 +72,7 @@ test('changes withheld after the gap was announced, and a client that comes back
   const it = start(1)
   const [mine, yours] = [join(it, 'me'), join(it, 'you')]
   await Promise.all([ready(mine), ready(yours)])
-  const before = await shown(it, mine, '1')
+  await shown(it, mine, '1')
   it.commit([{ oid: OWN, texts: ['2', 'all', 'slow for me'] }])
   await says(mine, 'withheld')
   await until(
@@ -70,8 +83,13 @@ test('changes withheld after the gap was announced, and a client that comes back
   const during = await shown(it, mine, '4')
   expect(mine.changes.map(({ record }) => record!['id'])).toEqual(['1', '4'])
   mine.close()
-  expect(await answerTo(it, 'me', during)).toMatchObject(WITHHELD)
-  expect(await answerTo(it, 'you', during)).toMatchObject(RECOVERED)
+  await until(
+    () => yours.changes.length === 4,
+    () => yours,
+  )
+  expect(await answerTo(it, 'you', yours.changes.at(-1)!.position!)).toMatchObject(RECOVERED)
+  // Whichever server it comes back to.
+  for (const at of [it, start(1)]) expect(await answerTo(at, 'me', during)).toMatchObject(WITHHELD)
   // A channel that stays hears of it at once, and when the circuit closes.
   const stayed = join(it, 'me')
   await ready(stayed)
@@ -80,9 +98,25 @@ test('changes withheld after the gap was announced, and a client that comes back
     () => gaps(stayed) === 2,
     () => stayed,
   )
-  for (const since of [before, during]) expect(await answerTo(it, 'me', since)).toMatchObject(WITHHELD)
+  expect(await answerTo(it, 'me', during)).toMatchObject(WITHHELD)
   const after = await shown(it, stayed, '6')
   expect(await answerTo(it, 'me', after)).toMatchObject(RECOVERED)
+})
+
+test('a change withheld in a replay: what follows it says so before the gap is announced', async () => {
+  const it = start(100)
+  const yours = join(it, 'you')
+  await ready(yours)
+  const before = await shown(it, yours, '1')
+  it.commit([{ oid: OWN, texts: ['2', 'all', 'slow for me'] }])
+  await shown(it, yours, '3')
+  const mine = join(it, 'me', before)
+  await until(
+    () => gaps(mine) > 0,
+    () => mine,
+  )
+  expect(mine.changes.map(({ position }) => position!.endsWith('!'))).toEqual([true])
+  expect(await answerTo(it, 'me', mine.changes[0]!.position!)).toMatchObject(WITHHELD)
 })
 
 test.each([
@@ -93,7 +127,7 @@ test.each([
   const [mine, witness] = [join(it, 'me'), stay ? join(it, 'you') : null]
   await ready(mine)
   if (witness !== null) await ready(witness)
-  await shown(it, mine, '0')
+  const before = await shown(it, mine, '0')
   it.database.add(it.database.tables.get(OWN)!)
   it.database.intercept = (name) => {
     if (name === 'tables') throw Object.assign(new Error('refused'), { code: 'XX000' })
@@ -109,16 +143,91 @@ test.each([
       () => witness,
     )
   expect(await answerTo(it, 'me', during)).toMatchObject(WITHHELD)
-  const fresh = join(it, 'me')
-  await ready(fresh)
-  // Once the feed has looked for all who watch the table.
-  let answer: Readonly<Record<string, unknown>> | undefined
-  for (let id = 3; answer?.['recovered'] !== true; id++) answer = await answerTo(it, 'me', await shown(it, fresh, String(id)))
-  expect(answer).toMatchObject(RECOVERED)
+  // Who was away all the time gets what the others missed, once the feed has looked for all who watch the table.
+  while ((await answerTo(it, 'me', before))!['recovered'] !== true);
+  const again = join(it, 'me', before)
+  await says(again, 'recovered')
+  expect(again.changes.map(({ record }) => record!['id'])).toEqual(['1', '2'])
+  expect(await answerTo(it, 'me', await shown(it, again, '3'))).toMatchObject(RECOVERED)
+})
+
+test('a filter that does not fit its table for a while', async () => {
+  const it = start(100)
+  const filtered = (since: string | null = null): FakeChannel =>
+    it.open({
+      entries: [
+        { event: '*', schema: 'public', table: 'own', filter: 'body=eq.x' },
+        { event: '*', schema: 'public', table: 'open' },
+      ],
+      ...{ identity: user('me'), positions: true, since },
+    })
+  const mine = filtered()
+  await ready(mine)
+  const own = it.database.tables.get(OWN)!
+  it.database.add({ ...own, columns: [{ name: 'id' }, { name: 'owner' }, { name: 'text' }] })
+  it.commit([{ oid: OWN, texts: ['1', 'all', 'x'] }])
+  await says(mine, 'your filter does not fit')
+  const during = await shown(it, mine, '2')
+  it.database.add(own)
+  it.commit([{ oid: OWN, texts: ['3', 'all', 'x'] }])
+  await until(
+    () => mine.changes.length === 2,
+    () => mine,
+  )
+  expect(gaps(mine)).toBe(1)
+  const after = await shown(it, mine, '4')
+  for (const [since, answer] of [
+    [during, WITHHELD],
+    [after, RECOVERED],
+  ] as const) {
+    const again = filtered(since)
+    await ready(again)
+    expect(again.systems.find(({ message }) => message === 'Subscribed to PostgreSQL')!.extra).toMatchObject(answer)
+  }
+})
+
+test.each([
+  { version: 'a new version', isNew: true },
+  { version: 'the version of before', isNew: false },
+])('channels that come to a table, and leave it, while $version of it cannot be read', async ({ isNew }) => {
+  const it = start(100, isNew ? {} : { refreshIntervalMs: 1_000 })
+  const mine = it.open({ entries: [{ event: '*', schema: 'public', table: '*' }], identity: user('me'), positions: true })
+  await ready(mine)
+  const before = await shown(it, mine, '0')
+  it.commit([{ oid: OWN, texts: ['1', 'all', ''] }])
+  await until(
+    () => mine.changes.length === 2,
+    () => mine,
+  )
+  if (isNew) it.database.add(it.database.tables.get(OWN)!)
+  // It is looked up with the other table when a channel subscribes to both.
+  it.database.intercept = (name, oids) => {
+    if (name === 'tables' && oids.includes(OWN) && oids.length === 1) throw Object.assign(new Error('refused'), { code: 'XX000' })
+  }
+  while (!mine.systems.some(({ message }) => message.includes('the table could not be read'))) {
+    it.commit([{ oid: OWN, texts: ['2', 'all', ''] }])
+    await new Promise((resolve) => setTimeout(resolve, 1))
+  }
+  expect(await shown(it, mine, '3')).toMatch(/!$/)
+  for (const since of [null, before]) {
+    const other = join(it, 'me', since)
+    await ready(other)
+    expect(other.systems[0]!.extra!['position']).toMatch(/!$/)
+    expect(other.systems[0]!.extra!['reason']).toBe(since === null ? undefined : 'withheld')
+    other.close()
+  }
+  expect(gaps(mine)).toBe(0)
+  it.database.published.delete(OWN)
+  mine.setIdentity(user('me'))
+  await until(
+    () => gaps(mine) === 1,
+    () => mine,
+  )
+  expect(await shown(it, mine, '4')).not.toMatch(/!$/)
 })
 
 test('a role that is taken from users, given back and taken again: each time they hear of it', async () => {
-  const it = start(100)
+  const it = start(100, { positionIntervalMs: 1_000 })
   const mine = join(it, 'me')
   await ready(mine)
   const withheld = (): number => mine.systems.filter(({ message }) => message.includes('role')).length
@@ -130,6 +239,7 @@ test('a role that is taken from users, given back and taken again: each time the
       () => withheld() === round,
       () => mine,
     )
+    const during = await incompletePosition(mine)
     it.database.forbidden.clear()
     it.database.add(it.database.tables.get(OWN)!)
     it.commit([{ oid: OWN, texts: ['2', 'all', ''] }])
@@ -137,6 +247,8 @@ test('a role that is taken from users, given back and taken again: each time the
       () => gaps(mine) === round && mine.changes.length === round,
       () => mine,
     )
+    expect(await answerTo(it, 'me', during)).toMatchObject(WITHHELD)
+    expect(await answerTo(it, 'me', mine.changes.at(-1)!.position!)).toMatchObject(RECOVERED)
   }
   expect(mine.changes.map(({ record }) => record!['id'])).toEqual(['2', '2'])
 })
@@ -156,7 +268,7 @@ test('a channel that was refused before it was live is planned again with the ne
 
 test('a new table that could not be read: channels that name it by a pattern hear that they missed something of it', async () => {
   const it = start(100)
-  const wild = it.open({ entries: [{ event: '*', schema: 'public', table: '*' }] })
+  const wild = it.open({ entries: [{ event: '*', schema: 'public', table: '*' }], positions: true })
   await ready(wild)
   await shown(it, wild, '1')
   it.database.add({ oid: 3, name: 'new', columns: [{ name: 'id' }], policy: null })
@@ -168,6 +280,7 @@ test('a new table that could not be read: channels that name it by a pattern hea
     () => it.faults.length > 0,
     () => it.faults,
   )
+  expect(await shown(it, wild, 'during')).toMatch(/!$/)
   it.database.intercept = () => {}
   await until(
     () => gaps(wild) === 1,
@@ -175,10 +288,10 @@ test('a new table that could not be read: channels that name it by a pattern hea
   )
   it.commit([{ oid: 3, texts: ['3'] }])
   await until(
-    () => wild.changes.length === 2,
+    () => wild.changes.length === 3,
     () => wild,
   )
-  expect(wild.changes.map(({ record }) => record!['id'])).toEqual(['1', '3'])
+  expect(wild.changes.map(({ record }) => record!['id'])).toEqual(['1', 'during', '3'])
 })
 
 test('a gap of a channel that is not subscribed yet is announced after the answer', async () => {

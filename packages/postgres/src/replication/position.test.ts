@@ -6,10 +6,13 @@ import { compareLogPositions, formatPosition, parsePosition } from './position.t
 const place = fc.record({ commitLsn: fc.bigInt(0n, MAX_LSN), seq: fc.integer({ min: 0, max: 0xffff_ffff }) })
 
 test('comes back from its text', () => {
-  expect(formatPosition({ epoch: '3f09ac41d2e7', commitLsn: 0x16_b374_d848n, seq: 7 })).toBe('3f09ac41d2e7/16b374d848/7')
+  const sample = { epoch: '3f09ac41d2e7', commitLsn: 0x16_b374_d848n, seq: 7 }
+  expect(formatPosition({ ...sample, isIncomplete: false })).toBe('3f09ac41d2e7/16b374d848/7')
+  expect(formatPosition({ ...sample, isIncomplete: true })).toBe('3f09ac41d2e7/16b374d848/7!')
   fc.assert(
-    fc.property(place, fc.stringMatching(/^[0-9a-z]{1,32}$/), (at, epoch) => {
-      expect(parsePosition(formatPosition({ ...at, epoch }))).toEqual({ ...at, epoch })
+    fc.property(place, fc.stringMatching(/^[0-9a-z]{1,32}$/), fc.boolean(), (at, epoch, isIncomplete) => {
+      const position = { ...at, epoch, isIncomplete }
+      expect(parsePosition(formatPosition(position))).toEqual(position)
     }),
   )
 })
@@ -26,6 +29,7 @@ test('is not read from anything else, and never throws', () => {
     'a/11111111111111111/1',
     'a/1/4294967296',
     'a/1/1 ',
+    'a/1/1!!',
     'a/1/1\n',
     'é/1/1',
   ]

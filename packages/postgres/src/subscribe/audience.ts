@@ -70,11 +70,6 @@ export function shortKey({ identity, role, event, authorizesDeletes, filters }: 
   return `${identity === null ? role : identity.id} ${identity === null} ${event} ${authorizesDeletes} ${signatureOf(filters)}`
 }
 
-/** Equal for subscriptions of one user that get the same changes, also with another token. */
-export function subscriberKey({ oid, entry: { event, filters }, channel: { identity } }: Subscription): string {
-  return JSON.stringify([oid, identity.role, identity.claims['sub'] ?? null, event, filters])
-}
-
 /** The audience of the subscription, without members. */
 export function audienceFor(
   { entry: { event }, channel }: Subscription,

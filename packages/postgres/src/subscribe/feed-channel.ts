@@ -1,14 +1,18 @@
 import type { GapReason } from '@tidewire/protocol'
 import type { ChangeListener, ChangeRequest, Identity } from '@tidewire/server'
 import type { CheckIdentity } from '../catalog/identity.ts'
-import type { CatalogTable } from '../catalog/catalog-table.ts'
+import type { CatalogTable, TableName } from '../catalog/catalog-table.ts'
 import { compareLogPositions, type LogPosition } from '../replication/position.ts'
-import type { ChangeAction, ChangeEntry, Notice } from './request/change-entry.ts'
+import { mayName, type ChangeAction, type ChangeEntry, type Notice } from './request/change-entry.ts'
 import { feedChannelTransition, type ChannelEvent, type ChannelState } from './channel-state.ts'
 import type { PreparedFilter } from './prepared-filter.ts'
 
+/** What kind of position a change is sent with. */
+export type PositionKind = 'none' | 'complete' | 'incomplete'
+
 interface Held {
   readonly position: LogPosition
+  readonly kind: PositionKind
   readonly event: string
   readonly payload: Uint8Array
 }
@@ -30,6 +34,8 @@ export class FeedChannel {
   #pending: Set<{ readonly from: LogPosition }> | null = null
   #state: ChannelState = { kind: 'waiting' }
   #subscribed = false
+  /** What keeps changes from it; `null`: nothing ever has. */
+  #withheldBy: Set<object | number> | null = null
   /** A gap that is announced when the channel is subscribed. */
   #due: GapReason | null = null
   #held: Held[] = []
@@ -70,9 +76,30 @@ export class FeedChannel {
     return this.#state.kind === 'live' || this.#state.kind === 'registered'
   }
 
+  /** Whether its subscriptions stand in the index, and follow what tables come and go. */
+  get isPlanned(): boolean {
+    return this.receives || this.#state.kind === 'replaying'
+  }
+
+  /** Whether one of its entries may name the table; another one of exactly this name may take precedence. */
+  mayWatch(table: TableName): boolean {
+    return this.entries.some((entry) => mayName(entry, table))
+  }
+
   /** Deletes come only of rows that its user could see (rule D14). */
   get authorizesDeletes(): boolean {
     return this.request.deletes === 'authorized'
+  }
+
+  /** Whether changes are withheld from it, or were, and it is not notified yet. */
+  get isIncomplete(): boolean {
+    return this.#due !== null || (this.#withheldBy !== null && this.#withheldBy.size > 0)
+  }
+
+  /** A client that goes on from an incomplete position is told that it missed something, at any server. */
+  get positionKind(): PositionKind {
+    if (!this.request.positions) return 'none'
+    return this.isIncomplete ? 'incomplete' : 'complete'
   }
 
   /** Whether nothing keeps its changes back. */
@@ -90,7 +117,7 @@ export class FeedChannel {
   deliver(position: LogPosition, event: string, payload: Uint8Array): void {
     const state = this.#state
     if (state.kind === 'registered' || (this.#pending !== null && 'after' in state && isAtOrAfter(this.#pending, position)))
-      this.#hold({ position, event, payload })
+      this.#hold({ position, kind: this.positionKind, event, payload })
     else if ('after' in state && compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
@@ -142,6 +169,17 @@ export class FeedChannel {
     else this.notify('error', 'Changes may have been missed: load your data again', { live: true, resync: true, reason })
   }
 
+  /** Changes are withheld from it until `by` is released: an oid for changes of a table. Its positions are incomplete meanwhile. */
+  withhold(by: object | number): void {
+    this.#withheldBy ??= new Set()
+    this.#withheldBy.add(by)
+  }
+
+  /** Answers whether anything was withheld by it. */
+  release(by: object | number): boolean {
+    return this.#withheldBy?.delete(by) === true
+  }
+
   /** It was notified that it is subscribed. */
   subscribed(): void {
     this.#subscribed = true
@@ -190,8 +228,10 @@ export class FeedChannel {
     }
     this.#held = held.slice(until)
     this.#heldBytes = this.#held.reduce((sum, { payload }) => sum + payload.length, 0)
-    for (const { position, event, payload } of held.slice(0, until))
-      if (compareLogPositions(position, state.after) > 0) this.#send(event, payload)
+    const sent = held.slice(0, until)
+    // Something before them was withheld after they were written.
+    if (this.positionKind === 'incomplete' && sent.some(({ kind }) => kind === 'complete')) this.gap('withheld')
+    for (const { position, event, payload } of sent) if (compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
   #send(event: string, payload: Uint8Array): void {

@@ -128,8 +128,9 @@ export class Subscribing {
     if (since === null) return { type: 'registered', missed: null }
     const parsed = parsePosition(since)
     if (parsed === null) return { type: 'registered', missed: 'invalid-position' }
-    const { epoch, commitLsn, seq } = parsed
+    const { epoch, commitLsn, seq, isIncomplete } = parsed
     if (epoch !== this.#options.window.epoch) return { type: 'registered', missed: 'other-epoch' }
+    if (isIncomplete) return { type: 'registered', missed: 'withheld' }
     return { type: 'replayed', after: { commitLsn, seq } }
   }
 
@@ -162,7 +163,9 @@ export class Subscribing {
 
   #announce(channel: FeedChannel, at: LogPosition | null, extra: Readonly<Record<string, string | boolean>> = {}): void {
     const epoch = this.#options.window.epoch
-    const position = channel.request.positions && epoch !== null && at !== null ? { position: formatPosition({ epoch, ...at }) } : {}
+    const { isIncomplete } = channel
+    const position =
+      channel.request.positions && epoch !== null && at !== null ? { position: formatPosition({ epoch, ...at, isIncomplete }) } : {}
     channel.notify('ok', READY, { ...position, ...extra })
     channel.subscribed()
   }

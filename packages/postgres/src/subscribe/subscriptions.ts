@@ -16,24 +16,21 @@ import { TableSubscriptions } from './table-subscriptions.ts'
 export class Subscriptions {
   readonly channels: Set<FeedChannel> = new Set()
   readonly #database: CatalogPort
-  readonly #onLost: (oid: number) => void
   readonly #identities = new Identities()
   readonly #tables = new Map<number, TableSubscriptions>()
   /** By channel, the names of tables that left the publication while it watched them. */
   readonly #missing = new WeakMap<FeedChannel, Set<string>>()
   /** Versions of tables, as the stream describes them, for which channels were planned. */
   readonly #planned = new WeakSet<Table>()
-  /** Tables, by oid, for which not all channels could be planned: changes may be dropped. */
+  /** Tables, by oid, for which not all channels could be planned: these miss changes. */
   readonly #unread = new Map<number, Table>()
 
   /** Tables, and new versions of tables, for which subscriptions of planned channels were looked for; with their number. */
   readonly #newcomers = new Map<number, { readonly table: Table; readonly number: number }>()
   #newcomerCount = 0
 
-  /** `onLost`: changes of the table may have been dropped up to now. */
-  constructor(database: CatalogPort, onLost: (oid: number) => void) {
+  constructor(database: CatalogPort) {
     this.#database = database
-    this.#onLost = onLost
   }
 
   /** Grows with every table that comes, and every new version of one. For {@link hasNewcomer}. */
@@ -42,11 +39,11 @@ export class Subscriptions {
   }
 
   /** Whether a table has come since then that the channel names, and that is not among those it was planned with. */
-  hasNewcomer(since: number, { entries }: FeedChannel, planned: readonly Subscription[]): boolean {
+  hasNewcomer(since: number, channel: FeedChannel, planned: readonly Subscription[]): boolean {
     if (this.#newcomerCount === since) return false
     const oids = new Set(planned.map(({ oid }) => oid))
     for (const { table, number } of this.#newcomers.values())
-      if (number > since && !oids.has(table.oid) && entries.some((entry) => mayName(entry, table))) return true
+      if (number > since && !oids.has(table.oid) && channel.mayWatch(table)) return true
     return false
   }
 
@@ -73,6 +70,7 @@ export class Subscriptions {
   remove(channel: FeedChannel): void {
     this.channels.delete(channel)
     this.replace(channel, [])
+    for (const oid of this.#unread.keys()) channel.release(oid)
   }
 
   rebind(channel: FeedChannel): void {
@@ -121,10 +119,13 @@ export class Subscriptions {
     const { oid } = table
     await this.#findNewcomers(table, null)
     this.#unread.delete(oid)
-    this.#onLost(oid)
-    // Channels that were planned meanwhile missed changes as well. Those of a table that is set aside are notified when it is loaded.
-    const known = this.#tables.get(oid)
-    if (known !== undefined && known.state !== 'aside') for (const { channel } of known.subscriptions) channel.gap('withheld')
+    this.#release(oid)
+  }
+
+  /** Nothing of the table is withheld any more. */
+  #release(oid: number): void {
+    if (this.#unread.has(oid) || this.#tables.get(oid)?.state === 'aside') return
+    for (const channel of this.channels) if (channel.release(oid)) channel.gap('withheld')
   }
 
   async loadStale(oids: Iterable<number>): Promise<void> {
@@ -133,13 +134,19 @@ export class Subscriptions {
 
   /** The table cannot be loaded. Its changes are dropped until `takeBack` can load it, and then its channels are notified of the gap. */
   setAside(table: Table): FeedChannel[] {
-    if (!this.#planned.has(table)) this.#unread.set(table.oid, table)
-    const known = this.#tables.get(table.oid)
+    const { oid } = table
+    if (!this.#planned.has(table)) {
+      this.#unread.set(oid, table)
+      for (const channel of this.channels) if (channel.isPlanned && channel.mayWatch(table)) channel.withhold(oid)
+    }
+    const known = this.#tables.get(oid)
     known?.load(null, new Map())
     known?.describe(table)
     if (known !== undefined) known.state = 'aside'
     this.#planned.add(table)
-    return [...new Set([...(known?.subscriptions ?? [])].map(({ channel }) => channel))]
+    const channels = new Set([...(known?.subscriptions ?? [])].map(({ channel }) => channel))
+    for (const channel of channels) channel.withhold(oid)
+    return [...channels]
   }
 
   /**
@@ -162,7 +169,7 @@ export class Subscriptions {
     }
     const wanted = new Set<number>()
     for (const channel of this.channels) {
-      if (!isPlanned(channel)) continue
+      if (!channel.isPlanned) continue
       const watched = new Set([...channel.subscriptions].map(({ oid }) => oid))
       for (const entry of channel.entries) for (const oid of oidsOf(entry)) if (!watched.has(oid)) wanted.add(oid)
     }
@@ -184,19 +191,27 @@ export class Subscriptions {
   }
 
   #drop(subscription: Subscription): void {
-    subscription.channel.subscriptions.delete(subscription)
-    const table = this.#tables.get(subscription.oid)
+    const { channel, oid } = subscription
+    channel.subscriptions.delete(subscription)
+    const table = this.#tables.get(oid)
     table?.delete(subscription)
-    // Its changes were dropped. A client that leaves now and comes back later is told so.
-    if (subscription.filters === null || table?.state === 'aside') this.#onLost(subscription.oid)
+    if (channel.isIncomplete) this.#releaseDropped(subscription)
     if (table === undefined || table.subscriptions.size > 0) return
     this.#tables.delete(table.oid)
+  }
+
+  /** What was withheld from the channel up to now, it missed. */
+  #releaseDropped(subscription: Subscription): void {
+    const { channel, oid } = subscription
+    const isLast = !this.#unread.has(oid) && ![...channel.subscriptions].some((each) => each.oid === oid)
+    if (channel.release(subscription) || (isLast && channel.release(oid))) channel.gap('withheld')
   }
 
   #add(subscription: Subscription): void {
     const table = getOrMake(this.#tables, subscription.oid, () => new TableSubscriptions(subscription.oid, this.#identities))
     subscription.channel.subscriptions.add(subscription)
     table.add(subscription)
+    if (table.state === 'aside') subscription.channel.withhold(table.oid)
   }
 
   /** Rows of a renamed table do not reach its old name. */
@@ -216,9 +231,7 @@ export class Subscriptions {
     if (table !== null) await this.#prepareFilters(known, table)
     const wasAside = known.state === 'aside'
     known.load(table, new Map(roles.map((role): [string, CatalogRole] => [role.name, role])))
-    if (!wasAside) return
-    this.#onLost(oid)
-    for (const { channel } of known.subscriptions) channel.gap('withheld')
+    if (wasAside) this.#release(oid)
   }
 
   /** Filters belong to a version of the table: those on columns that changed are prepared again. */
@@ -230,15 +243,14 @@ export class Subscriptions {
         const prepared = await prepareFilters(subscription.entry, table, channel.identity.role, this.#database)
         const isNews = subscription.filters !== null
         subscription.filters = 'text' in prepared ? null : prepared
-        if ('text' in prepared && isNews)
+        if ('text' in prepared && isNews) {
+          channel.withhold(subscription)
           channel.warn({
             message: `Changes of ${table.schema}.${table.name} are withheld: your filter does not fit the table any more`,
             fault: prepared.fault,
           })
-        // It missed what came while the filter did not fit.
-        if (isNews || subscription.filters === null) return
-        this.#onLost(table.oid)
-        channel.gap('withheld')
+        }
+        if (subscription.filters !== null && channel.release(subscription)) channel.gap('withheld')
       }),
     )
   }
@@ -246,12 +258,12 @@ export class Subscriptions {
   /** Channels whose entries name a table that they are not subscribed to: it is new, or has come back. */
   async #findNewcomers(table: PublishedTable, known: ((entry: ChangeEntry) => ReadonlySet<number>) | null): Promise<void> {
     const isMissing = (channel: FeedChannel): boolean =>
-      isPlanned(channel) &&
-      channel.entries.some((entry) => mayName(entry, table)) &&
-      ![...channel.subscriptions].some(({ oid }) => oid === table.oid)
-    const channels = [...this.channels].filter(isMissing)
-    if (channels.length === 0) return
+      channel.isPlanned && channel.mayWatch(table) && ![...channel.subscriptions].some(({ oid }) => oid === table.oid)
+    const missing = [...this.channels].filter(isMissing)
+    if (missing.length === 0) return
     const oidsOf = known ?? oidsBy(await this.#database.publishedTables())
+    const channels = missing.filter(({ entries }) => entries.some((entry) => oidsOf(entry).has(table.oid)))
+    if (channels.length === 0) return
     const roles = [...new Set(channels.map(({ identity }) => identity.role))]
     const loaded = (await this.#database.tables([table.oid], roles)).get(table.oid)
     if (loaded === undefined) return
@@ -275,11 +287,6 @@ export class Subscriptions {
     if (this.#missing.get(channel)?.delete(name) === true)
       channel.notify('ok', `Changes of ${name} come again: load its data again`, { live: true, resync: true, reason: 'table-returned' })
   }
-}
-
-/** Whether its subscriptions stand in the index, and follow what tables come and go. */
-function isPlanned({ state: { kind } }: FeedChannel): boolean {
-  return kind === 'registered' || kind === 'replaying' || kind === 'live'
 }
 
 function keyOf({ order, oid }: Subscription): string {

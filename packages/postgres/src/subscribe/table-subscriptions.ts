@@ -43,8 +43,10 @@ export class TableSubscriptions {
   }
 
   delete(subscription: Subscription): void {
+    const { channel } = subscription
     this.#leave(subscription)
     this.subscriptions.delete(subscription)
+    if (this.#withheld.has(channel) && ![...this.subscriptions].some((each) => each.channel === channel)) this.#returns(channel)
   }
 
   rebind(subscription: Subscription): void {
@@ -101,9 +103,10 @@ export class TableSubscriptions {
     }
     if (subscription.filters === null) return
     const { channel } = subscription
-    if (!role.allowed) return this.#withhold(channel, roleWithheld(table, role))
+    if (!role.allowed) return this.#withhold(channel, roleWithheld(table, role), true)
     const access = table.roles.get(role.name)
-    if (access === undefined || access.superuser || !access.usesSchema) return this.#withhold(channel, schemaWithheld(table, role.name))
+    if (access === undefined || access.superuser || !access.usesSchema)
+      return this.#withhold(channel, schemaWithheld(table, role.name), subscription.columns !== '')
     this.#returns(channel)
     subscription.columns = columnsFor(subscription, table, role)
     const audience = audienceFor(subscription, subscription.filters, table, role, this.#identities)
@@ -117,9 +120,11 @@ export class TableSubscriptions {
     if (group !== null) group.subscriptions++
   }
 
-  #withhold(channel: FeedChannel, notice: Notice): void {
+  /** One that never had access to the table misses nothing. */
+  #withhold(channel: FeedChannel, notice: Notice, hadAccess: boolean): void {
     this.#withheld.set(channel, notice)
     channel.warnOnce(notice)
+    if (hadAccess) channel.withhold(this)
   }
 
   /** The channel's role gets the table. If it did not before, the channel missed changes, and hears of it the next time as well. */
@@ -128,6 +133,7 @@ export class TableSubscriptions {
     if (notice === undefined) return
     this.#withheld.delete(channel)
     channel.forget(notice)
+    channel.release(this)
     channel.gap('withheld')
   }
 

@@ -30,7 +30,7 @@ export interface ChangeData {
   readonly record?: { readonly [column: string]: unknown }
   readonly old_record?: { readonly [column: string]: unknown }
   readonly errors: readonly string[] | null
-  /** `epoch/commitLsn/seq`; only for channels that asked for positions. */
+  /** `epoch/commitLsn/seq`, with `!` at its end while changes are withheld from the channel; only for channels that asked for positions. */
   readonly position?: string
 }
 

@@ -60,6 +60,33 @@ const gapsOf = (channel: TestChannel): unknown[] =>
   channel.systems.filter(({ extra }) => extra?.['resync'] === true).map(({ extra }) => extra!['reason'])
 
 describe('several nodes', () => {
+  test('what one node withheld is missing for a client that goes on at another', async () => {
+    await it.sql.query(`create table slow (id int primary key); alter table slow enable row level security;
+      create policy slow on slow for select to anon using (case when id = 1 then pg_sleep(60) is null else true end);
+      grant select on slow to anon; alter publication supabase_realtime add table slow`)
+    const entries = [{ event: '*', schema: 'public', table: '%' }]
+    const channel = new TestChannel(it.feed, { entries, identity: asRole('anon'), positions: true, since: null })
+    await channel.subscribed()
+    const seen = async (id: number): Promise<string> => {
+      await it.sql.query('insert into notes values ($1)', [id])
+      await channel.until(() => idsOf(channel).includes(id))
+      return positionOf(channel)
+    }
+    const before = await seen(1)
+    await it.sql.query('insert into slow values (1)')
+    await channel.until(() => gapsOf(channel).length === 1)
+    const during = await seen(2)
+    const second = node()
+    const again = async (since: string): Promise<unknown> => {
+      const other = new TestChannel(second, { entries, identity: asRole('anon'), positions: true, since })
+      await other.subscribed()
+      return outcome(other)
+    }
+    await it.sql.query('delete from slow')
+    expect(await again(during)).toBe('withheld')
+    expect(await again(before)).toBe(true)
+  })
+
   test('a client goes on at a node that started later, without a gap, with changes and without (rule D18)', async () => {
     const first = await join(NOTES)
     await it.sql.query('insert into notes values (1)')

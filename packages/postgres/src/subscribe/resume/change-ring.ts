@@ -1,4 +1,3 @@
-import type { GapReason } from '@tidewire/protocol'
 import type { Lsn } from '../../replication/lsn.ts'
 import { compareLogPositions, type LogPosition } from '../../replication/position.ts'
 import { logPositionOf, tupleBytes } from '../../replication/change-row.ts'
@@ -35,8 +34,8 @@ export class ChangeRing {
   #last: LogPosition | null = null
   /** Tables that were written to, in each of their versions, with their last change. The longest ago comes first. */
   readonly #written = new Map<Table, LogPosition>()
-  /** Tables, by oid, and subscribers, by key, of which changes before a position may be missing. */
-  readonly #gaps = new Map<number | string, { readonly before: Lsn; readonly reason: GapReason }>()
+  /** Tables, by oid, of which changes before a position may be missing. */
+  readonly #gaps = new Map<number, Lsn>()
 
   constructor(limits: RingLimits) {
     this.#limits = limits
@@ -71,23 +70,13 @@ export class ChangeRing {
     this.#gaps.clear()
   }
 
-  get hasGaps(): boolean {
-    return this.#gaps.size > 0
+  /** Changes of these tables, by oid, may be missing before the position. */
+  markGap(tables: readonly number[], before: Lsn): void {
+    for (const oid of tables) if (before > (this.#gaps.get(oid) ?? 0n)) this.#gaps.set(oid, before)
   }
 
-  /** `of`: oids of tables, or keys of subscribers. */
-  markGap(of: readonly (number | string)[], before: Lsn, reason: GapReason): void {
-    for (const key of of) {
-      if (before <= (this.#gaps.get(key)?.before ?? 0n)) continue
-      this.#gaps.delete(key)
-      this.#gaps.set(key, { before, reason })
-    }
-  }
-
-  /** Why changes after the position may be missing. */
-  gapAfter(position: LogPosition, of: number | string): GapReason | null {
-    const gap = this.#gaps.get(of)
-    return gap !== undefined && position.commitLsn < gap.before ? gap.reason : null
+  hasGapAfter({ commitLsn }: LogPosition, oid: number): boolean {
+    return commitLsn < (this.#gaps.get(oid) ?? 0n)
   }
 
   /** Tables that were written to after the position, as they were then. */
@@ -127,12 +116,9 @@ export class ChangeRing {
     }
   }
 
-  /** What lies before every position that is reached. The oldest come first: what is forgotten late does no harm. */
+  /** Forgets what lies before every position that is reached. */
   #forget(start: LogPosition): void {
-    for (const [key, { before }] of this.#gaps) {
-      if (before > start.commitLsn) break
-      this.#gaps.delete(key)
-    }
+    for (const [oid, before] of this.#gaps) if (before <= start.commitLsn) this.#gaps.delete(oid)
     for (const [table, last] of this.#written) {
       if (compareLogPositions(last, start) > 0) break
       this.#written.delete(table)

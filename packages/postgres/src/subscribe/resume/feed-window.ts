@@ -50,11 +50,6 @@ export class FeedWindow {
     return start
   }
 
-  /** After every position that was handed out so far, save for those of subscriptions that began later. */
-  get head(): Lsn {
-    return laterLsn(this.progress, (this.ring.last?.commitLsn ?? 0n) + 1n)
-  }
-
   progressed(lsn: Lsn): void {
     this.progress = lsn
     this.#marks.note(lsn, this.#runtime.uptime())

@@ -22,8 +22,6 @@ export interface ResumeQueueOptions {
    * cannot be reached, without having sent anything.
    */
   replay(changes: readonly RowChange[], channels: ReadonlySet<FeedChannel>): Promise<ReadonlySet<FeedChannel>>
-  /** Whether changes after that position were withheld from the channel's user. */
-  hasMissed(position: LogPosition, channel: FeedChannel): boolean
 }
 
 export interface ResumeFrom {
@@ -78,7 +76,7 @@ export class ResumeQueue {
     const request = { channel, epoch: window.epoch, sinceMs: runtime.uptime(), cursor: since }
     const obstacle = this.#obstacle(request)
     if (obstacle !== null) return obstacle
-    if (this.#options.hasMissed(since, channel)) return 'withheld'
+    if (channel.isIncomplete) return 'withheld'
     // After a restart, what was missed may still be on its way from the slot.
     await window.processed(flushedLsn)
     for (const table of window.ring.writtenAfter(since)) if (hasLeft(table, channel, published)) return 'publication-changed'
@@ -129,8 +127,7 @@ export class ResumeQueue {
     if (epoch !== window.epoch) return 'other-epoch'
     if (!window.ring.reaches(cursor)) return 'position-too-old'
     for (const { oid } of channel.subscriptions) {
-      const reason = window.ring.gapAfter(cursor, oid)
-      if (reason !== null) return reason
+      if (window.ring.hasGapAfter(cursor, oid)) return 'publication-changed'
     }
     return runtime.uptime() - sinceMs > maxWaitMs ? 'too-many-replays' : null
   }
