@@ -102,6 +102,7 @@ export function audience(table: CatalogTable, sub: string | null, rest: Partial<
     entry,
     order: 0,
     oid: table.oid,
+    tableName: table.name,
     select: null,
     filters: made.filters,
     columns: '1,2',

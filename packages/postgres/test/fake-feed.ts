@@ -59,6 +59,10 @@ export class FakeDatabase {
   published: Set<number> = new Set()
   /** Roles that tokens may not take. */
   readonly forbidden: Set<string> = new Set()
+  /** Tables whose schema no role may use. */
+  readonly noUsage: Set<number> = new Set()
+  /** Types that no value of a filter can be cast to. */
+  readonly uncastable: Set<FakeColumn['type']> = new Set()
   /** Counts up with every change of a table. */
   readonly versions: Map<number, number> = new Map()
   readonly calls: string[] = []
@@ -106,7 +110,10 @@ export class FakeDatabase {
           () => new Map(oids.flatMap((oid) => (this.tables.has(oid) ? [[oid, this.catalogTable(oid, roles)] as const] : []))),
           oids,
         ),
-      castFilter: (filter) => this.#answer('castFilter', () => ({ ok: true, value: [String(filter.value)] })),
+      castFilter: (filter, { typeName }) =>
+        this.#answer('castFilter', () =>
+          this.uncastable.has(typeName as 'text') ? { ok: false, text: 'no such value' } : { ok: true, value: [String(filter.value)] },
+        ),
       insertLsn: () => this.#answer('insertLsn', () => this.lsn),
       flushLsn: () => this.#answer('flushLsn', () => this.lsn),
     }
@@ -129,7 +136,7 @@ export class FakeDatabase {
     const access = {
       version: String(this.versions.get(oid)),
       groups: [],
-      usesSchema: true,
+      usesSchema: !this.noUsage.has(oid),
       readsCtid: true,
       superuser: false,
       bypassesRowSecurity: false,

@@ -149,7 +149,10 @@ export class FaultReport {
   /** Until the audience's circuit closes, more may be missed. */
   #miss(delivery: PendingDelivery): void {
     const nowMs = this.#runtime.uptime()
-    this.#missed.add(channelsOf([delivery]), Math.max(0, this.#breaker.openUntil(delivery.audience, nowMs) - nowMs))
+    const channels = [...channelsOf([delivery])]
+    // One that is replaying gets the change from its replay.
+    const missing = delivery.only === undefined ? channels.filter(({ receives }) => receives) : channels
+    this.#missed.add(missing, Math.max(0, this.#breaker.openUntil(delivery.audience, nowMs) - nowMs))
   }
 
   log(kind: string, of: TableName | null, role: string | null, message: string): void {

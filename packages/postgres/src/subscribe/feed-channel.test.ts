@@ -45,6 +45,18 @@ test('held changes whose positions say nothing of what was withheld meanwhile co
   expect(sent).toEqual([GAP, 'second', 'third'])
 })
 
+test('held changes come without another notice, unless more was withheld since the last one', () => {
+  for (const more of [false, true]) {
+    const { channel, sent, decided } = holding()
+    channel.deliver(at(2), 'second', payload)
+    channel.withhold(channel)
+    channel.gap('withheld')
+    if (more) channel.withhold(channel)
+    decided()
+    expect(sent).toEqual(more ? [GAP, GAP, 'second'] : [GAP, 'second'])
+  }
+})
+
 test('held changes whose positions say it come without another notice', () => {
   const { channel, sent, decided } = holding()
   channel.withhold(channel)

@@ -12,7 +12,8 @@ export type PositionKind = 'none' | 'complete' | 'incomplete'
 
 interface Held {
   readonly position: LogPosition
-  readonly kind: PositionKind
+  /** Its position says that something before it was withheld, or the channel was notified since. */
+  isTold: boolean
   readonly event: string
   readonly payload: Uint8Array
 }
@@ -117,7 +118,7 @@ export class FeedChannel {
   deliver(position: LogPosition, event: string, payload: Uint8Array): void {
     const state = this.#state
     if (state.kind === 'registered' || (this.#pending !== null && 'after' in state && isAtOrAfter(this.#pending, position)))
-      this.#hold({ position, kind: this.positionKind, event, payload })
+      this.#hold({ position, isTold: this.positionKind !== 'complete', event, payload })
     else if ('after' in state && compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
@@ -165,14 +166,19 @@ export class FeedChannel {
 
   /** Changes may be missing, and the channel goes on (rule D16). Before the channel is subscribed, the client would take it for the answer. */
   gap(reason: GapReason): void {
-    if (!this.#subscribed) this.#due = reason
-    else this.notify('error', 'Changes may have been missed: load your data again', { live: true, resync: true, reason })
+    if (!this.#subscribed) {
+      this.#due = reason
+      return
+    }
+    for (const held of this.#held) held.isTold = true
+    this.notify('error', 'Changes may have been missed: load your data again', { live: true, resync: true, reason })
   }
 
   /** Changes are withheld from it until `by` is released: an oid for changes of a table. Its positions are incomplete meanwhile. */
   withhold(by: object | number): void {
     this.#withheldBy ??= new Set()
     this.#withheldBy.add(by)
+    for (const held of this.#held) held.isTold = false
   }
 
   /** Answers whether anything was withheld by it. */
@@ -229,8 +235,7 @@ export class FeedChannel {
     this.#held = held.slice(until)
     this.#heldBytes = this.#held.reduce((sum, { payload }) => sum + payload.length, 0)
     const sent = held.slice(0, until)
-    // Something before them was withheld after they were written.
-    if (this.positionKind === 'incomplete' && sent.some(({ kind }) => kind === 'complete')) this.gap('withheld')
+    if (this.positionKind === 'incomplete' && sent.some(({ isTold }) => !isTold)) this.gap('withheld')
     for (const { position, event, payload } of sent) if (compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
@@ -259,6 +264,8 @@ export interface Subscription {
   /** The entry's index in the request. */
   readonly order: number
   readonly oid: number
+  /** With its schema, as it was when the channel was planned. */
+  readonly tableName: string
   readonly select: ReadonlySet<string> | null
   /** As prepared for the version of the table that the catalog last described; `null`: they do not fit it. */
   filters: readonly PreparedFilter[] | null

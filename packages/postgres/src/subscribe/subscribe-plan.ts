@@ -10,6 +10,7 @@ import {
 } from './request/change-entry.ts'
 import { adviceFor, notPublished, withheldFor } from './request/changes-fault.ts'
 import type { CatalogPort } from '../catalog/catalog-port.ts'
+import { getOrMake } from '../catalog/multimap.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import { prepareFilter, type PreparedFilter } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
@@ -108,7 +109,14 @@ async function subscriptionOf(
   const unreadable = (entry.select ?? []).find((name) => readableColumn(table, name, role) === undefined)
   if (unreadable !== undefined) return noColumn('select', unreadable, table, role)
   const select = entry.select === null ? null : new Set(entry.select)
-  return { channel, entry, order, oid: table.oid, select, filters, columns: '', audience: null }
+  return { channel, entry, order, oid: table.oid, tableName: nameOf(table), select, filters, columns: '', audience: null }
+}
+
+const names = new WeakMap<CatalogTable, string>()
+
+/** Many subscriptions share the text. */
+function nameOf(table: CatalogTable): string {
+  return getOrMake(names, table, () => `${table.schema}.${table.name}`)
 }
 
 export async function prepareFilters(

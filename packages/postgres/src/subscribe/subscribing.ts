@@ -102,7 +102,7 @@ export class Subscribing {
     if (channel.state.kind === 'planning') channel.dispatch(this.#beginning(channel))
     const wasRefused = !subscriptions.channels.has(channel)
     subscriptions.channels.add(channel)
-    subscriptions.replace(channel, plan.subscriptions)
+    subscriptions.replace(channel, plan.subscriptions, plan.published)
     // Nothing was delivered to it while it was refused.
     if (wasRefused) channel.gap('unspecified')
     const startLsn = await database.insertLsn()

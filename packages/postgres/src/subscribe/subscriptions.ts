@@ -6,6 +6,7 @@ import { isMessageTable, type Table } from '../replication/table.ts'
 import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Batch } from './batch.ts'
 import type { FeedChannel } from './feed-channel.ts'
+import { DepartedTables } from './departed-tables.ts'
 import { fits } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { mayName, oidsBy, type ChangeEntry } from './request/change-entry.ts'
@@ -18,8 +19,7 @@ export class Subscriptions {
   readonly #database: CatalogPort
   readonly #identities = new Identities()
   readonly #tables = new Map<number, TableSubscriptions>()
-  /** By channel, the names of tables that left the publication while it watched them. */
-  readonly #missing = new WeakMap<FeedChannel, Set<string>>()
+  readonly #departed = new DepartedTables()
   /** Versions of tables, as the stream describes them, for which channels were planned. */
   readonly #planned = new WeakSet<Table>()
   /** Tables, by oid, for which not all channels could be planned: these miss changes. */
@@ -60,16 +60,21 @@ export class Subscriptions {
   }
 
   /** A subscription that stays is kept as it is: changes may be on their way to it. */
-  replace(channel: FeedChannel, subscriptions: readonly Subscription[]): void {
+  replace(channel: FeedChannel, subscriptions: readonly Subscription[], published: readonly PublishedTable[]): void {
     const known = new Map([...channel.subscriptions].map((each) => [keyOf(each), each]))
     const wanted = new Set(subscriptions.map(keyOf))
-    for (const subscription of channel.subscriptions) if (!wanted.has(keyOf(subscription))) this.#drop(subscription)
+    for (const each of channel.subscriptions)
+      if (!wanted.has(keyOf(each)))
+        this.#dropUnnamed(
+          each,
+          published.find(({ oid }) => oid === each.oid),
+        )
     for (const subscription of subscriptions) if (!known.has(keyOf(subscription))) this.#add(subscription)
   }
 
   remove(channel: FeedChannel): void {
     this.channels.delete(channel)
-    this.replace(channel, [])
+    for (const subscription of channel.subscriptions) this.#drop(subscription)
     for (const oid of this.#unread.keys()) channel.release(oid)
   }
 
@@ -111,21 +116,21 @@ export class Subscriptions {
 
   /** Loads tables again that were set aside. A table that fails again stays aside. */
   async takeBack(): Promise<void> {
-    for (const table of [...this.#unread.values()]) await this.#readAgain(table).catch(() => {})
-    for (const { oid, state } of [...this.#tables.values()]) if (state === 'aside') await this.#load(oid).catch(() => {})
+    const unread = [...this.#unread.values()]
+    const readAgain = async (table: Table): Promise<void> => {
+      await this.#findNewcomers(table, null)
+      this.#unread.delete(table.oid)
+    }
+    for (const table of unread) await readAgain(table).catch(() => {})
+    const aside = [...this.#tables.values()].filter(({ state }) => state === 'aside')
+    for (const { oid } of aside) await this.#read(oid).catch(() => {})
+    this.#release([...unread, ...aside].map(({ oid }) => oid))
   }
 
-  async #readAgain(table: Table): Promise<void> {
-    const { oid } = table
-    await this.#findNewcomers(table, null)
-    this.#unread.delete(oid)
-    this.#release(oid)
-  }
-
-  /** Nothing of the table is withheld any more. */
-  #release(oid: number): void {
-    if (this.#unread.has(oid) || this.#tables.get(oid)?.state === 'aside') return
-    for (const channel of this.channels) if (channel.release(oid)) channel.gap('withheld')
+  /** Notifies the channels from which changes of these tables were withheld, save for tables of which they still are. */
+  #release(oids: Iterable<number>): void {
+    const released = [...oids].filter((oid) => !this.#unread.has(oid) && this.#tables.get(oid)?.state !== 'aside')
+    for (const channel of this.channels) if (released.filter((oid) => channel.release(oid)).length > 0) channel.gap('withheld')
   }
 
   async loadStale(oids: Iterable<number>): Promise<void> {
@@ -160,10 +165,7 @@ export class Subscriptions {
     for (const { subscriptions } of [...this.#tables.values()]) {
       for (const subscription of [...subscriptions]) {
         if (oidsOf(subscription.entry).has(subscription.oid)) continue
-        const table = byOid.get(subscription.oid)
-        // A table of exactly this name is there now: the name is no pattern any more.
-        if (table !== undefined && mayName(subscription.entry, table)) this.#drop(subscription)
-        else this.#leaves(subscription)
+        this.#dropUnnamed(subscription, byOid.get(subscription.oid))
         if (++done % 500 === 0) await endOfTurn()
       }
     }
@@ -176,18 +178,16 @@ export class Subscriptions {
     for (const oid of wanted) await this.#findNewcomers(byOid.get(oid)!, oidsOf)
   }
 
+  /** `table`: what it is published as now. */
+  #dropUnnamed(subscription: Subscription, table: PublishedTable | undefined): void {
+    // A table of exactly this name is there now: the name is no pattern any more.
+    if (table !== undefined && mayName(subscription.entry, table)) this.#drop(subscription)
+    else this.#leaves(subscription)
+  }
+
   #leaves(subscription: Subscription): void {
-    const { channel, oid } = subscription
-    const table = this.tableOf(oid)
-    const name = table === null ? `${subscription.entry.schema}.${subscription.entry.table}` : `${table.schema}.${table.name}`
     this.#drop(subscription)
-    const missing = getOrMake(this.#missing, channel, () => new Set<string>())
-    if (missing.has(name)) return
-    missing.add(name)
-    channel.warn({
-      message: `Changes of ${name} have stopped: the table is no longer published under this name`,
-      fault: { code: 'not-published', hint: 'Changes come again by themselves when a table of this name is published.' },
-    })
+    this.#departed.leaves(subscription)
   }
 
   #drop(subscription: Subscription): void {
@@ -195,16 +195,19 @@ export class Subscriptions {
     channel.subscriptions.delete(subscription)
     const table = this.#tables.get(oid)
     table?.delete(subscription)
-    if (channel.isIncomplete) this.#releaseDropped(subscription)
+    if (!channel.closed && channel.isIncomplete) this.#releaseDropped(subscription)
     if (table === undefined || table.subscriptions.size > 0) return
-    this.#tables.delete(table.oid)
+    this.#tables.delete(oid)
+    // Others may wait for changes of it that they are not subscribed to.
+    if (table.state === 'aside') this.#release([oid])
   }
 
   /** What was withheld from the channel up to now, it missed. */
   #releaseDropped(subscription: Subscription): void {
     const { channel, oid } = subscription
     const isLast = !this.#unread.has(oid) && ![...channel.subscriptions].some((each) => each.oid === oid)
-    if (channel.release(subscription) || (isLast && channel.release(oid))) channel.gap('withheld')
+    const withheldBy = isLast ? [subscription, oid] : [subscription]
+    if (withheldBy.filter((by) => channel.release(by)).length > 0) channel.gap('withheld')
   }
 
   #add(subscription: Subscription): void {
@@ -212,6 +215,7 @@ export class Subscriptions {
     subscription.channel.subscriptions.add(subscription)
     table.add(subscription)
     if (table.state === 'aside') subscription.channel.withhold(table.oid)
+    this.#departed.returns(subscription)
   }
 
   /** Rows of a renamed table do not reach its old name. */
@@ -220,6 +224,12 @@ export class Subscriptions {
   }
 
   async #load(oid: number): Promise<void> {
+    const wasAside = this.#tables.get(oid)?.state === 'aside'
+    await this.#read(oid)
+    if (wasAside) this.#release([oid])
+  }
+
+  async #read(oid: number): Promise<void> {
     const known = this.#tables.get(oid)
     if (known === undefined) return
     const names = [...new Set([...known.subscriptions].map(({ channel }) => channel.identity.role))]
@@ -229,9 +239,9 @@ export class Subscriptions {
     ])
     const table = tables.get(oid) ?? null
     if (table !== null) await this.#prepareFilters(known, table)
-    const wasAside = known.state === 'aside'
     known.load(table, new Map(roles.map((role): [string, CatalogRole] => [role.name, role])))
-    if (wasAside) this.#release(oid)
+    // It was dropped: nobody can decide what is left of its changes. The channels are notified when their subscriptions are dropped.
+    if (table === null) for (const { channel } of known.subscriptions) channel.withhold(oid)
   }
 
   /** Filters belong to a version of the table: those on columns that changed are prepared again. */
@@ -241,6 +251,8 @@ export class Subscriptions {
       unfit.map(async (subscription) => {
         const { channel } = subscription
         const prepared = await prepareFilters(subscription.entry, table, channel.identity.role, this.#database)
+        // It may have been dropped meanwhile.
+        if (!subscriptions.has(subscription)) return
         const isNews = subscription.filters !== null
         subscription.filters = 'text' in prepared ? null : prepared
         if ('text' in prepared && isNews) {
@@ -259,10 +271,9 @@ export class Subscriptions {
   async #findNewcomers(table: PublishedTable, known: ((entry: ChangeEntry) => ReadonlySet<number>) | null): Promise<void> {
     const isMissing = (channel: FeedChannel): boolean =>
       channel.isPlanned && channel.mayWatch(table) && ![...channel.subscriptions].some(({ oid }) => oid === table.oid)
-    const missing = [...this.channels].filter(isMissing)
-    if (missing.length === 0) return
+    if (![...this.channels].some(isMissing)) return
     const oidsOf = known ?? oidsBy(await this.#database.publishedTables())
-    const channels = missing.filter(({ entries }) => entries.some((entry) => oidsOf(entry).has(table.oid)))
+    const channels = [...this.channels].filter((each) => isMissing(each) && each.entries.some((entry) => oidsOf(entry).has(table.oid)))
     if (channels.length === 0) return
     const roles = [...new Set(channels.map(({ identity }) => identity.role))]
     const loaded = (await this.#database.tables([table.oid], roles)).get(table.oid)
@@ -276,16 +287,8 @@ export class Subscriptions {
         for (const each of channel.subscriptions)
           if (oidsOf(each.entry).has(table.oid) && !oidsOf(each.entry).has(each.oid)) this.#drop(each)
         for (const subscription of subscriptions) this.#add(subscription)
-        if (subscriptions.length > 0) this.#returns(channel, table)
       }),
     )
-  }
-
-  /** Notifies a channel whose table has left that a table of this name is there again: the same, or another. */
-  #returns(channel: FeedChannel, table: PublishedTable): void {
-    const name = `${table.schema}.${table.name}`
-    if (this.#missing.get(channel)?.delete(name) === true)
-      channel.notify('ok', `Changes of ${name} come again: load its data again`, { live: true, resync: true, reason: 'table-returned' })
   }
 }
 

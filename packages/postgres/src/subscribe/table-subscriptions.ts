@@ -46,7 +46,8 @@ export class TableSubscriptions {
     const { channel } = subscription
     this.#leave(subscription)
     this.subscriptions.delete(subscription)
-    if (this.#withheld.has(channel) && ![...this.subscriptions].some((each) => each.channel === channel)) this.#returns(channel)
+    if (!channel.closed && this.#withheld.has(channel) && ![...this.subscriptions].some((each) => each.channel === channel))
+      this.#forget(channel)
   }
 
   rebind(subscription: Subscription): void {
@@ -129,12 +130,16 @@ export class TableSubscriptions {
 
   /** The channel's role gets the table. If it did not before, the channel missed changes, and hears of it the next time as well. */
   #returns(channel: FeedChannel): void {
-    const notice = this.#withheld.get(channel)
-    if (notice === undefined) return
+    if (this.#withheld.has(channel) && !this.#forget(channel)) channel.gap('withheld')
+  }
+
+  /** Returns whether the channel missed something, and was notified of it. */
+  #forget(channel: FeedChannel): boolean {
+    channel.forget(this.#withheld.get(channel)!)
     this.#withheld.delete(channel)
-    channel.forget(notice)
-    channel.release(this)
-    channel.gap('withheld')
+    const missed = channel.release(this)
+    if (missed) channel.gap('withheld')
+    return missed
   }
 
   #leave(subscription: Subscription): void {

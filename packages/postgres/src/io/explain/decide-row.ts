@@ -99,7 +99,7 @@ function subscriptionOf(identity: Identity, table: CatalogTable, filters: readon
   const request = { subTopic: '', identity, positions: false, since: null, deletes: 'all', legacy: false, entries: [] } as const
   const channel = new FeedChannel(request, [], { change: () => {}, system: () => {} }, () => {})
   const entry = { id: order, event: '*', schema, table: name, filters: filters.map(({ filter }) => filter), select: null } as const
-  return { channel, entry, order, oid, select: null, filters, columns: '', audience: null }
+  return { channel, entry, order, oid, tableName: name, select: null, filters, columns: '', audience: null }
 }
 
 /** As the stream would bring it. */

@@ -69,10 +69,11 @@ test('the tables that were written to are known, in each of their versions, as f
   ring.append({ ...inserted(2), table: other }, 5)
   ring.append(inserted(3), 5)
   const written = (seq: number): Table[] => [...ring.writtenAfter({ commitLsn: 100n, seq })]
+  ring.append({ ...inserted(4), table: other, action: 'TRUNCATE', newTuple: null }, 5)
   expect([0, 1, 2, 3].map(written)).toEqual([[other, table], [other, table], [table], []])
-  ring.append({ ...inserted(4), table: other }, 8)
+  ring.append({ ...inserted(5), table: other }, 8)
   ring.trim(15)
-  expect([0, 4].map(written)).toEqual([[other], []])
+  expect([0, 5].map(written)).toEqual([[other], []])
   ring.trim(20)
   expect(written(0)).toEqual([])
 })

@@ -96,6 +96,8 @@ export class ChangeRing {
     this.#kept.push({ change: withTuples(change, (tuple) => tuple.detach(this.#memory)), bytes, atMs: nowMs })
     this.#bytes += bytes
     this.#last = logPositionOf(change)
+    // It is delivered to nobody.
+    if (change.action === 'TRUNCATE') return
     this.#written.delete(change.table)
     this.#written.set(change.table, this.#last)
   }

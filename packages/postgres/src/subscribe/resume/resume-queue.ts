@@ -1,6 +1,7 @@
 import type { GapReason } from '@tidewire/protocol'
 import type { PublishedTable } from '../../catalog/catalog-table.ts'
 import { isUnreachable } from '../../catalog/database-fault.ts'
+import { getOrMake } from '../../catalog/multimap.ts'
 import { delay, endOfTurn, type FeedRuntime } from '../../feed-runtime.ts'
 import { logPositionOf } from '../../replication/change-row.ts'
 import type { Lsn } from '../../replication/lsn.ts'
@@ -8,7 +9,7 @@ import { compareLogPositions, type LogPosition } from '../../replication/positio
 import type { Table } from '../../replication/table.ts'
 import type { RowChange } from '../../replication/transaction-assembler.ts'
 import type { FeedChannel } from '../feed-channel.ts'
-import { mayName, type ChangeEntry } from '../request/change-entry.ts'
+import { mayName } from '../request/change-entry.ts'
 import type { FeedWindow } from './feed-window.ts'
 
 export interface ResumeQueueOptions {
@@ -179,12 +180,14 @@ export class ResumeQueue {
   }
 }
 
+const byOid = new WeakMap<readonly PublishedTable[], ReadonlyMap<number, PublishedTable>>()
+
 /**
  * Whether the channel got changes of the table, and gets none now: it was dropped, renamed, or is no longer published. A table that is
  * still published under a name of the entry is left to another one of exactly this name.
  */
-function hasLeft(table: Table, { entries, subscriptions }: FeedChannel, published: readonly PublishedTable[]): boolean {
-  const isWatched = (entry: ChangeEntry): boolean => [...subscriptions].some((each) => each.entry === entry && each.oid === table.oid)
-  const isPublished = (entry: ChangeEntry): boolean => published.some((each) => each.oid === table.oid && mayName(entry, each))
-  return entries.some((entry) => mayName(entry, table) && !isWatched(entry) && !isPublished(entry))
+function hasLeft({ oid, schema, name }: Table, { entries }: FeedChannel, published: readonly PublishedTable[]): boolean {
+  const now = getOrMake(byOid, published, () => new Map(published.map((table) => [table.oid, table]))).get(oid)
+  if (now !== undefined && now.schema === schema && now.name === name) return false
+  return entries.some((entry) => mayName(entry, { schema, name }) && (now === undefined || !mayName(entry, now)))
 }

@@ -1,0 +1,123 @@
+/** Tables that are dropped, renamed or taken out of the publication. */
+import { expect, test } from 'vitest'
+import { until, type FakeDatabase } from '../../test/fake-feed.ts'
+import {
+  answerOf,
+  closeFeeds,
+  gaps,
+  join,
+  joinNamed,
+  OPEN,
+  OPEN_TABLE,
+  OWN,
+  ready,
+  RECOVERED,
+  says,
+  shown,
+  start,
+  user,
+} from '../../test/two-tables.ts'
+
+closeFeeds()
+
+test.each([
+  { what: 'is no longer published', leave: ({ published }: FakeDatabase) => published.delete(OPEN), missed: true },
+  { what: 'was renamed', leave: (database: FakeDatabase) => database.add({ ...OPEN_TABLE, name: 'renamed' }), missed: true },
+  { what: 'is there as before', leave: () => {}, missed: false },
+  {
+    what: 'was made again under its name',
+    leave: (database: FakeDatabase) => {
+      database.published.delete(OPEN)
+      database.add({ ...OPEN_TABLE, oid: 3 })
+    },
+    missed: true,
+  },
+])('a table that changed and then $what while a client that names it by a pattern was away', async ({ leave, missed }) => {
+  const it = start(100)
+  const mine = joinNamed(it, 'o%n')
+  await ready(mine)
+  const before = await shown(it, mine, '1')
+  mine.close()
+  const witness = join(it, 'you')
+  await ready(witness)
+  const between = await shown(it, witness, '2')
+  leave(it.database)
+  const answers: unknown[] = []
+  for (const since of [before, between]) answers.push(await answerOf(joinNamed(it, 'o%n', since)))
+  expect(answers).toEqual([
+    expect.objectContaining(missed ? { recovered: false, reason: 'publication-changed' } : RECOVERED),
+    expect.objectContaining(RECOVERED),
+  ])
+})
+
+test('a table that is dropped before its last changes are decided: positions say so until the channel hears of it', async () => {
+  const it = start(100)
+  const mine = joinNamed(it, 'o%n')
+  await ready(mine)
+  it.commit([{ oid: OWN, texts: ['1', 'all', ''] }])
+  await until(
+    () => mine.changes.length === 1,
+    () => mine,
+  )
+  it.database.add(it.database.tables.get(OWN)!)
+  it.commit([{ oid: OWN, texts: ['2', 'all', ''] }])
+  it.database.tables.delete(OWN)
+  it.database.published.delete(OWN)
+  expect(await shown(it, mine, '3')).toMatch(/!$/)
+  mine.setIdentity(user('me'))
+  await says(mine, 'Changes of public.own have stopped')
+  expect(gaps(mine)).toBe(1)
+  expect(await shown(it, mine, '4')).not.toMatch(/!$/)
+})
+
+test('a table that leaves and returns between two tokens: the channel hears of both', async () => {
+  const it = start(100)
+  const mine = joinNamed(it, 'o%n')
+  await ready(mine)
+  for (const round of [1, 2]) {
+    it.database.published.delete(OWN)
+    mine.setIdentity(user('me'))
+    await until(
+      () => mine.systems.filter(({ message }) => message.includes('public.own have stopped')).length === round,
+      () => mine,
+    )
+    it.database.published.add(OWN)
+    mine.setIdentity(user('me'))
+    await until(
+      () => gaps(mine, 'table-returned') === round,
+      () => mine,
+    )
+  }
+})
+
+test('a table that leaves while its changes are replayed: the channel hears of a gap', async () => {
+  const it = start(100, { refreshIntervalMs: 1_000 })
+  const yours = join(it, 'you')
+  await ready(yours)
+  const before = await shown(it, yours, '1')
+  it.commit([{ oid: OWN, texts: ['2', 'all', ''] }])
+  await shown(it, yours, '3')
+  const mine = joinNamed(it, 'o%n', before)
+  it.database.intercept = async (name) => {
+    if (name !== 'checkRows') return
+    it.database.published.delete(OWN)
+    await says(mine, 'have stopped')
+  }
+  await until(
+    () => gaps(mine, 'publication-changed') === 1,
+    () => mine,
+  )
+})
+
+test('tables of a role without access that are dropped: nothing was missed', async () => {
+  const it = start(100)
+  it.database.noUsage.add(OWN)
+  const mine = joinNamed(it, 'o%n')
+  await ready(mine)
+  it.commit([{ oid: OWN, texts: ['1', 'all', ''] }])
+  expect(await shown(it, mine, '2')).not.toMatch(/!$/)
+  it.database.published.delete(OWN)
+  mine.setIdentity(user('me'))
+  await says(mine, 'have stopped')
+  expect(gaps(mine)).toBe(0)
+})
