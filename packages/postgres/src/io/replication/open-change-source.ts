@@ -32,6 +32,7 @@ export function openChangeSource(options: OpenChangeSourceOptions): ChangeSource
 
 const DEFAULTS = {
   statusIntervalMs: 10_000,
+  nudgeIntervalMs: 500,
   reportDelayMs: 100,
   checkIntervalMs: 5_000,
   advanceIntervalMs: 10_000,

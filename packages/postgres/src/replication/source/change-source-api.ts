@@ -38,6 +38,11 @@ export interface ChangeSourceHandlers {
 export interface ChangeSourceTuning {
   /** How often the confirmed position is reported to Postgres and a sign of life asked for. Default 10,000. */
   readonly statusIntervalMs?: number
+  /**
+   * How often Postgres is made to look for changes that it has not sent. It sometimes misses one until something else happens; then the
+   * change is late by this much at most. Default 500.
+   */
+  readonly nudgeIntervalMs?: number
   /** How long a confirmation waits for others before it is reported. Default 100. */
   readonly reportDelayMs?: number
   /** How often publications and lag are checked. Default 5,000. */

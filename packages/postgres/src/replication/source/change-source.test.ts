@@ -9,6 +9,7 @@ import { ReplicationSource } from './change-source.ts'
 
 const tuning = {
   statusIntervalMs: 10_000,
+  nudgeIntervalMs: 1_000_000,
   reportDelayMs: 250,
   checkIntervalMs: 5_000,
   advanceIntervalMs: 20_000,

@@ -43,7 +43,7 @@ export type OpenState = Connecting | Streaming | Waiting
 
 export type ReplicationState = OpenState | { readonly kind: 'closed'; readonly progress: Progress }
 
-export type ReplicationTimer = 'status' | 'report' | 'check' | 'advance' | 'retry'
+export type ReplicationTimer = 'status' | 'nudge' | 'report' | 'check' | 'advance' | 'retry'
 
 export type ReplicationEvent =
   | ({ readonly type: 'attached' } & SlotFacts)

@@ -4,7 +4,7 @@ import type { ReplicationFault } from '../replication-fault.ts'
 import type { ReplicationEffect, ReplicationEvent, ReplicationState, ReplicationTimer } from './replication-machine.ts'
 import { CONNECTING, statusOf, replicationTransition } from './replication-state.ts'
 
-const times = { statusIntervalMs: 10_000, reportDelayMs: 250, checkIntervalMs: 5_000, advanceIntervalMs: 10_000 }
+const times = { statusIntervalMs: 10_000, nudgeIntervalMs: 500, reportDelayMs: 250, checkIntervalMs: 5_000, advanceIntervalMs: 10_000 }
 const progress = { epoch: 'e1', log: 'l1', received: 100n, flushed: 50n }
 const fault: ReplicationFault = { kind: 'unreachable', message: 'gone' }
 
@@ -31,6 +31,7 @@ const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
   paused: { type: 'paused' },
   resumed: { type: 'resumed' },
   'timer status': { type: 'timer', timer: 'status', jitter: 0.5 },
+  'timer nudge': { type: 'timer', timer: 'nudge', jitter: 0.5 },
   'timer report': { type: 'timer', timer: 'report', jitter: 0.5 },
   'timer check': { type: 'timer', timer: 'check', jitter: 0.5 },
   'timer advance': { type: 'timer', timer: 'advance', jitter: 0.5 },
@@ -41,7 +42,7 @@ const EVENTS: Readonly<Record<EventName, ReplicationEvent>> = {
 /** Where each event leads, and what it has done there. No Partial: a state or an event without its cell does not compile. */
 const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName, string>>>> = {
   connecting: {
-    attached: 'streaming start set:status set:check set:advance check announce-status',
+    attached: 'streaming start set:status set:nudge set:check set:advance check announce-status',
     failed: 'waiting detach set:retry announce-status',
     heard: 'connecting',
     begun: 'connecting',
@@ -51,6 +52,7 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     paused: 'connecting',
     resumed: 'connecting',
     'timer status': 'connecting',
+    'timer nudge': 'connecting',
     'timer report': 'connecting',
     'timer advance': 'connecting',
     'timer check': 'connecting',
@@ -59,7 +61,7 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
   },
   streaming: {
     attached: 'streaming',
-    failed: 'waiting clear:status clear:check clear:advance detach set:retry announce-status',
+    failed: 'waiting clear:status clear:nudge clear:check clear:advance detach set:retry announce-status',
     heard: 'streaming',
     begun: 'streaming',
     committed: 'streaming',
@@ -68,11 +70,12 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     paused: 'streaming',
     resumed: 'streaming',
     'timer status': 'streaming send-status set:status',
+    'timer nudge': 'streaming send-status set:nudge',
     'timer report': 'streaming send-status',
     'timer advance': 'streaming advance set:advance',
     'timer check': 'streaming check set:check',
     'timer retry': 'streaming',
-    close: 'closed send-status clear:status clear:check clear:advance detach announce-status',
+    close: 'closed send-status clear:status clear:nudge clear:check clear:advance detach announce-status',
   },
   waiting: {
     attached: 'waiting',
@@ -85,6 +88,7 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     paused: 'waiting',
     resumed: 'waiting',
     'timer status': 'waiting',
+    'timer nudge': 'waiting',
     'timer report': 'waiting',
     'timer advance': 'waiting',
     'timer check': 'waiting',
@@ -102,6 +106,7 @@ const TABLE: Readonly<Record<ReplicationState['kind'], Readonly<Record<EventName
     paused: 'closed',
     resumed: 'closed',
     'timer status': 'closed',
+    'timer nudge': 'closed',
     'timer report': 'closed',
     'timer advance': 'closed',
     'timer check': 'closed',
@@ -276,7 +281,7 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
   const event: fc.Arbitrary<ReplicationEvent> = fc.oneof(
     fc.constantFrom(...Object.values(EVENTS).filter(({ type }) => type !== 'timer' && type !== 'close')),
     fc
-      .constantFrom<ReplicationTimer>('status', 'report', 'check', 'advance', 'retry')
+      .constantFrom<ReplicationTimer>('status', 'nudge', 'report', 'check', 'advance', 'retry')
       .map((timer) => ({ type: 'timer' as const, timer, jitter: 0 })),
     fc.record({
       type: fc.constant('attached' as const),
@@ -321,7 +326,7 @@ test('random walks: timers and connections match the state, nothing unconfirmed 
           connecting: [],
           closed: [],
           waiting: ['retry'],
-          streaming: ['advance', 'check', ...(reporting ? ['report'] : []), 'status'],
+          streaming: ['advance', 'check', 'nudge', ...(reporting ? ['report'] : []), 'status'],
         }[state.kind]
         expect([...armed].sort()).toEqual(wanted)
         const { flushed, received, epoch } = state.progress

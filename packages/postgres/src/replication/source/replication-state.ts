@@ -134,6 +134,7 @@ function start(
     ...announce,
     { type: 'start', from: progress.received },
     { type: 'set-timer', timer: 'status', afterMs: times.statusIntervalMs },
+    { type: 'set-timer', timer: 'nudge', afterMs: times.nudgeIntervalMs },
     { type: 'set-timer', timer: 'check', afterMs: times.checkIntervalMs },
     { type: 'set-timer', timer: 'advance', afterMs: times.advanceIntervalMs },
     { type: 'check' },
@@ -149,6 +150,9 @@ function onTimer(state: OpenState, timer: ReplicationTimer, jitter: number, time
   if (state.kind !== 'streaming') return go(state)
   if (timer === 'check') return go(state, { type: 'check' }, { type: 'set-timer', timer, afterMs: times.checkIntervalMs })
   if (timer === 'advance') return go(state, { type: 'advance' }, { type: 'set-timer', timer, afterMs: times.advanceIntervalMs })
+  // Whatever comes makes the sender look for more: it may sleep although there is more, when it went to sleep just as that was written.
+  if (timer === 'nudge')
+    return go(state, standbyStatus(state.progress, false), { type: 'set-timer', timer, afterMs: times.nudgeIntervalMs })
   if (timer === 'report') return go({ ...state, reporting: false }, standbyStatus(state.progress, false))
   if (state.unheard >= MAX_UNHEARD && !state.paused)
     return wait(state, { kind: 'silent', message: 'the server has not answered for some time' }, jitter)
@@ -181,6 +185,7 @@ function leave(state: OpenState, polite = false): ReplicationEffect[] {
     case 'streaming':
       return [
         { type: 'clear-timer', timer: 'status' },
+        { type: 'clear-timer', timer: 'nudge' },
         { type: 'clear-timer', timer: 'check' },
         { type: 'clear-timer', timer: 'advance' },
         ...(state.reporting ? [{ type: 'clear-timer', timer: 'report' } as const] : []),
