@@ -5,6 +5,7 @@ import {
   answerOf,
   closeFeeds,
   gaps,
+  hasGaps,
   join,
   joinNamed,
   OPEN,
@@ -81,6 +82,7 @@ test('a table that leaves and returns between two tokens: the channel hears of b
       () => mine.systems.filter(({ message }) => message.includes('public.own have stopped')).length === round,
       () => mine,
     )
+    expect(gaps(mine, 'publication-changed')).toBe(round)
     it.database.published.add(OWN)
     mine.setIdentity(user('me'))
     await until(
@@ -120,4 +122,69 @@ test('tables of a role without access that are dropped: nothing was missed', asy
   mine.setIdentity(user('me'))
   await says(mine, 'have stopped')
   expect(gaps(mine)).toBe(0)
+})
+
+test.each(['a change', 'a look at the catalog', 'a renewed token'])(
+  'a table that was renamed while it was watched by a pattern, as %s shows: its leave and its return go by its new name',
+  async (shows) => {
+    const it = start(100, shows === 'a look at the catalog' ? { refreshIntervalMs: 1_000 } : {})
+    const mine = joinNamed(it, '%')
+    await ready(mine)
+    it.database.add({ ...it.database.tables.get(OWN)!, name: 'renamed' })
+    const looks = it.database.calls.length
+    if (shows === 'a change') it.commit([{ oid: OWN, texts: ['1', 'all', ''] }])
+    if (shows === 'a renewed token') mine.setIdentity(user('me'))
+    await until(
+      () =>
+        shows === 'a change'
+          ? mine.changes.length === 1
+          : it.database.calls.slice(looks).filter((name) => name === 'publishedTables').length > 1 ||
+            mine.systems.filter(({ message }) => message === 'Subscribed to PostgreSQL').length > 1,
+      () => mine,
+    )
+    it.database.published.delete(OWN)
+    mine.setIdentity(user('me'))
+    await says(mine, 'public.renamed have stopped')
+    it.database.published.add(OWN)
+    mine.setIdentity(user('me'))
+    await says(mine, 'public.renamed come again')
+  },
+)
+
+test('a table that leaves when another comes under a name of the entry: the channel hears of it', async () => {
+  const it = start(100)
+  const mine = joinNamed(it, 'o%n')
+  await ready(mine)
+  it.database.published.delete(OWN)
+  it.database.add({ ...OPEN_TABLE, oid: 3, name: 'outgrown' })
+  it.commit([{ oid: 3, texts: ['1'] }])
+  await says(mine, 'public.own have stopped')
+})
+
+test('a channel that is refused while changes are decided for it: what was held for it comes after notice of a gap', async () => {
+  const it = start(1)
+  const mine = join(it, 'me')
+  await ready(mine)
+  // From here on its changes of `own` are decided in isolation.
+  it.commit([{ oid: OWN, texts: ['1', 'all', 'slow for me'] }])
+  await hasGaps(mine, 1)
+  await until(
+    () => mine.systems.filter(({ extra }) => extra?.['reason'] === 'withheld').length === 2,
+    () => mine,
+  )
+  const counts: number[] = []
+  it.database.intercept = async (name) => {
+    if (!name.startsWith('isolated.') || counts.length > 0) return
+    counts.push(gaps(mine))
+    it.database.forbidden.add('authenticated')
+    mine.setIdentity(user('me'))
+    await says(mine, 'permission denied')
+    counts.push(gaps(mine))
+  }
+  it.commit([{ oid: OWN, texts: ['2', 'all', ''] }])
+  await until(
+    () => counts.length === 2,
+    () => mine,
+  )
+  expect(counts).toEqual([2, 3])
 })

@@ -7,8 +7,6 @@ export class DepartedTables {
   readonly #names = new WeakMap<FeedChannel, Set<string>>()
 
   leaves({ channel, tableName }: Subscription): void {
-    // What it was to get of the table is not decided any more.
-    if (!channel.isPrompt) channel.gap('publication-changed')
     const names = getOrMake(this.#names, channel, () => new Set<string>())
     if (names.has(tableName)) return
     names.add(tableName)

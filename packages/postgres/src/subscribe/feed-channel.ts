@@ -5,18 +5,11 @@ import type { CatalogTable, TableName } from '../catalog/catalog-table.ts'
 import { compareLogPositions, type LogPosition } from '../replication/position.ts'
 import { mayName, type ChangeAction, type ChangeEntry, type Notice } from './request/change-entry.ts'
 import { feedChannelTransition, type ChannelEvent, type ChannelState } from './channel-state.ts'
+import { HeldChanges, type HeldChange } from './held-changes.ts'
 import type { PreparedFilter } from './prepared-filter.ts'
 
 /** What kind of position a change is sent with. */
 export type PositionKind = 'none' | 'complete' | 'incomplete'
-
-interface Held {
-  readonly position: LogPosition
-  /** Its position says that something before it was withheld, or the channel was notified since. */
-  isTold: boolean
-  readonly event: string
-  readonly payload: Uint8Array
-}
 
 /** Above this, held changes are dropped, and the channel is notified of a gap. */
 const MAX_HELD_BYTES = 8 * 1024 * 1024
@@ -39,8 +32,9 @@ export class FeedChannel {
   #withheldBy: Set<object | number> | null = null
   /** A gap that is announced when the channel is subscribed. */
   #due: GapReason | null = null
-  #held: Held[] = []
-  #heldBytes = 0
+  readonly #held = new HeldChanges()
+  /** The gap that it was notified of in this turn. */
+  #told: GapReason | null = null
 
   constructor(request: ChangeRequest, entries: readonly ChangeEntry[], listener: ChangeListener, onThrow: (error: unknown) => void) {
     this.request = request
@@ -108,11 +102,16 @@ export class FeedChannel {
     return this.#state.kind === 'live' && this.#pending === null
   }
 
+  /** Whether changes that lie before its positions are yet to be decided for it. */
+  get isBehind(): boolean {
+    return this.#state.kind === 'replaying' || (this.#state.kind === 'live' && this.#pending !== null)
+  }
+
   dispatch(event: ChannelEvent): void {
     this.#state = feedChannelTransition(this.#state, event)
-    if (this.#state.kind === 'closed') this.#drop()
+    if (this.#state.kind === 'closed') this.#held.clear()
     else if (event.type === 'started') this.#release()
-    else if (event.type === 'other-log') this.#drop()
+    else if (event.type === 'other-log') this.#held.clear()
   }
 
   deliver(position: LogPosition, event: string, payload: Uint8Array): void {
@@ -136,8 +135,8 @@ export class FeedChannel {
 
   /** Its user may no longer see what is held: that was decided for a former identity. */
   discardHeld(): void {
-    if (this.#held.length === 0 || this.#state.kind !== 'live') return
-    this.#drop()
+    if (this.#held.size === 0 || this.#state.kind !== 'live') return
+    this.#held.clear()
     this.gap('withheld')
   }
 
@@ -170,7 +169,10 @@ export class FeedChannel {
       this.#due = reason
       return
     }
-    for (const held of this.#held) held.isTold = true
+    this.#held.mark(true)
+    if (this.#told === reason) return
+    this.#told = reason
+    queueMicrotask(() => (this.#told = null))
     this.notify('error', 'Changes may have been missed: load your data again', { live: true, resync: true, reason })
   }
 
@@ -178,12 +180,17 @@ export class FeedChannel {
   withhold(by: object | number): void {
     this.#withheldBy ??= new Set()
     this.#withheldBy.add(by)
-    for (const held of this.#held) held.isTold = false
+    this.#held.mark(false)
   }
 
   /** Answers whether anything was withheld by it. */
   release(by: object | number): boolean {
     return this.#withheldBy?.delete(by) === true
+  }
+
+  /** It is subscribed to no table any more. */
+  releaseTables(): void {
+    for (const by of this.#withheldBy ?? []) if (typeof by === 'number') this.release(by)
   }
 
   /** It was notified that it is subscribed. */
@@ -209,32 +216,18 @@ export class FeedChannel {
     return isNews
   }
 
-  #hold(held: Held): void {
-    this.#held.push(held)
-    this.#heldBytes += held.payload.length
-    if (this.#heldBytes <= MAX_HELD_BYTES) return
-    this.#drop()
+  #hold(change: HeldChange): void {
+    this.#held.add(change)
+    if (this.#held.bytes <= MAX_HELD_BYTES) return
+    this.#held.clear()
     this.gap('withheld')
-  }
-
-  #drop(): void {
-    this.#held = []
-    this.#heldBytes = 0
   }
 
   /** Sends what is held, up to the first decision that is still pending. */
   #release(): void {
     const state = this.#state
-    if (this.#held.length === 0 || !('after' in state)) return
-    const held = this.#held.sort((a, b) => compareLogPositions(a.position, b.position))
-    let until = held.length
-    for (const { from } of this.#pending ?? []) {
-      const first = held.findIndex(({ position }) => compareLogPositions(position, from) >= 0)
-      if (first >= 0) until = Math.min(until, first)
-    }
-    this.#held = held.slice(until)
-    this.#heldBytes = this.#held.reduce((sum, { payload }) => sum + payload.length, 0)
-    const sent = held.slice(0, until)
+    if (this.#held.size === 0 || !('after' in state)) return
+    const sent = this.#held.takeBefore([...(this.#pending ?? [])].map(({ from }) => from))
     if (this.positionKind === 'incomplete' && sent.some(({ isTold }) => !isTold)) this.gap('withheld')
     for (const { position, event, payload } of sent) if (compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
@@ -264,8 +257,8 @@ export interface Subscription {
   /** The entry's index in the request. */
   readonly order: number
   readonly oid: number
-  /** With its schema, as it was when the channel was planned. */
-  readonly tableName: string
+  /** With its schema, as far as it is known. */
+  tableName: string
   readonly select: ReadonlySet<string> | null
   /** As prepared for the version of the table that the catalog last described; `null`: they do not fit it. */
   filters: readonly PreparedFilter[] | null

@@ -12,7 +12,7 @@ import { adviceFor, notPublished, withheldFor } from './request/changes-fault.ts
 import type { CatalogPort } from '../catalog/catalog-port.ts'
 import { getOrMake } from '../catalog/multimap.ts'
 import type { FeedChannel } from './feed-channel.ts'
-import { prepareFilter, type PreparedFilter } from './prepared-filter.ts'
+import { fits, prepareFilter, type PreparedFilter } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { roleRefusal } from '../catalog/role-rule.ts'
 import { sqlErrorText } from '../catalog/sql-error.ts'
@@ -138,6 +138,29 @@ export async function prepareFilters(
     filters.push(prepareFilter(filter, column, cast.value))
   }
   return filters.length === 0 ? NO_FILTERS : filters
+}
+
+/** Filters belong to a version of the table: those on columns that changed are prepared again. */
+export async function refitFilters(subscriptions: ReadonlySet<Subscription>, table: CatalogTable, database: CatalogPort): Promise<void> {
+  const unfit = [...subscriptions].filter(({ filters }) => filters === null || !fits(filters, table))
+  await Promise.all(
+    unfit.map(async (subscription) => {
+      const { channel, entry } = subscription
+      const prepared = await prepareFilters(entry, table, channel.identity.role, database)
+      // It may have been dropped meanwhile.
+      if (!subscriptions.has(subscription)) return
+      const isNews = subscription.filters !== null
+      subscription.filters = 'text' in prepared ? null : prepared
+      if ('text' in prepared && isNews) {
+        channel.withhold(subscription)
+        channel.warn({
+          message: `Changes of ${nameOf(table)} are withheld: your filter does not fit the table any more`,
+          fault: prepared.fault,
+        })
+      }
+      if (subscription.filters !== null && channel.release(subscription)) channel.gap('withheld')
+    }),
+  )
 }
 
 const NO_FILTERS: readonly PreparedFilter[] = []

@@ -7,10 +7,9 @@ import type { RowChange } from '../replication/transaction-assembler.ts'
 import type { Batch } from './batch.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import { DepartedTables } from './departed-tables.ts'
-import { fits } from './prepared-filter.ts'
 import type { Subscription } from './audience.ts'
 import { mayName, oidsBy, type ChangeEntry } from './request/change-entry.ts'
-import { planTable, prepareFilters } from './subscribe-plan.ts'
+import { planTable, refitFilters } from './subscribe-plan.ts'
 import { TableSubscriptions } from './table-subscriptions.ts'
 
 /** Which channels watch which tables, and what the catalog says of these. */
@@ -62,20 +61,23 @@ export class Subscriptions {
   /** A subscription that stays is kept as it is: changes may be on their way to it. */
   replace(channel: FeedChannel, subscriptions: readonly Subscription[], published: readonly PublishedTable[]): void {
     const known = new Map([...channel.subscriptions].map((each) => [keyOf(each), each]))
-    const wanted = new Set(subscriptions.map(keyOf))
-    for (const each of channel.subscriptions)
-      if (!wanted.has(keyOf(each)))
-        this.#dropUnnamed(
-          each,
-          published.find(({ oid }) => oid === each.oid),
-        )
-    for (const subscription of subscriptions) if (!known.has(keyOf(subscription))) this.#add(subscription)
+    const wanted = new Map(subscriptions.map((each) => [keyOf(each), each]))
+    const unnamed = [...known].flatMap(([key, each]) => (wanted.has(key) ? [] : [each]))
+    for (const each of unnamed) this.#dropUnnamed(each, published)
+    // Their last changes may be on their way.
+    if (unnamed.length > 0) channel.gap('publication-changed')
+    for (const [key, each] of wanted) {
+      const kept = known.get(key)
+      if (kept === undefined) this.#add(each)
+      else kept.tableName = each.tableName
+    }
   }
 
   remove(channel: FeedChannel): void {
     this.channels.delete(channel)
+    if (channel.isBehind) channel.gap('withheld')
     for (const subscription of channel.subscriptions) this.#drop(subscription)
-    for (const oid of this.#unread.keys()) channel.release(oid)
+    channel.releaseTables()
   }
 
   rebind(channel: FeedChannel): void {
@@ -162,11 +164,15 @@ export class Subscriptions {
     const byOid = new Map(published.map((table) => [table.oid, table]))
     const oidsOf = oidsBy(published)
     let done = 0
-    for (const { subscriptions } of [...this.#tables.values()]) {
+    for (const { oid, subscriptions } of [...this.#tables.values()]) {
+      const table = byOid.get(oid)
+      const tableName = table === undefined ? null : `${table.schema}.${table.name}`
       for (const subscription of [...subscriptions]) {
-        if (oidsOf(subscription.entry).has(subscription.oid)) continue
-        this.#dropUnnamed(subscription, byOid.get(subscription.oid))
-        if (++done % 500 === 0) await endOfTurn()
+        if (oidsOf(subscription.entry).has(oid)) subscription.tableName = tableName!
+        else {
+          this.#dropUnnamed(subscription, published)
+          if (++done % 500 === 0) await endOfTurn()
+        }
       }
     }
     const wanted = new Set<number>()
@@ -175,17 +181,19 @@ export class Subscriptions {
       const watched = new Set([...channel.subscriptions].map(({ oid }) => oid))
       for (const entry of channel.entries) for (const oid of oidsOf(entry)) if (!watched.has(oid)) wanted.add(oid)
     }
-    for (const oid of wanted) await this.#findNewcomers(byOid.get(oid)!, oidsOf)
+    for (const oid of wanted) await this.#findNewcomers(byOid.get(oid)!, { published, oidsOf })
   }
 
-  /** `table`: what it is published as now. */
-  #dropUnnamed(subscription: Subscription, table: PublishedTable | undefined): void {
+  #dropUnnamed(subscription: Subscription, published: readonly PublishedTable[]): void {
+    const table = published.find(({ oid }) => oid === subscription.oid)
     // A table of exactly this name is there now: the name is no pattern any more.
     if (table !== undefined && mayName(subscription.entry, table)) this.#drop(subscription)
     else this.#leaves(subscription)
   }
 
   #leaves(subscription: Subscription): void {
+    // What it was to get of the table is not decided any more.
+    if (subscription.channel.isBehind) subscription.channel.gap('publication-changed')
     this.#drop(subscription)
     this.#departed.leaves(subscription)
   }
@@ -214,65 +222,46 @@ export class Subscriptions {
     const table = getOrMake(this.#tables, subscription.oid, () => new TableSubscriptions(subscription.oid, this.#identities))
     subscription.channel.subscriptions.add(subscription)
     table.add(subscription)
-    if (table.state === 'aside') subscription.channel.withhold(table.oid)
+    if (table.isUnreadable) subscription.channel.withhold(table.oid)
     this.#departed.returns(subscription)
   }
 
   /** Rows of a renamed table do not reach its old name. */
   #dropRenamed(table: Table): void {
-    for (const subscription of [...this.subscriptionsOf(table.oid)]) if (!mayName(subscription.entry, table)) this.#leaves(subscription)
+    const tableName = `${table.schema}.${table.name}`
+    for (const subscription of [...this.subscriptionsOf(table.oid)])
+      if (mayName(subscription.entry, table)) subscription.tableName = tableName
+      else this.#leaves(subscription)
   }
 
   async #load(oid: number): Promise<void> {
-    const wasAside = this.#tables.get(oid)?.state === 'aside'
-    await this.#read(oid)
-    if (wasAside) this.#release([oid])
+    if (await this.#read(oid)) this.#release([oid])
   }
 
-  async #read(oid: number): Promise<void> {
+  /** Returns whether the table had been set aside. */
+  async #read(oid: number): Promise<boolean> {
     const known = this.#tables.get(oid)
-    if (known === undefined) return
+    if (known === undefined) return false
     const names = [...new Set([...known.subscriptions].map(({ channel }) => channel.identity.role))]
     const [tables, roles] = await Promise.all([
       this.#database.tables([oid], names),
       Promise.all(names.map((name) => this.#database.role(name))),
     ])
     const table = tables.get(oid) ?? null
-    if (table !== null) await this.#prepareFilters(known, table)
+    if (table !== null) await refitFilters(known.subscriptions, table, this.#database)
+    const wasAside = known.state === 'aside'
     known.load(table, new Map(roles.map((role): [string, CatalogRole] => [role.name, role])))
     // It was dropped: nobody can decide what is left of its changes. The channels are notified when their subscriptions are dropped.
     if (table === null) for (const { channel } of known.subscriptions) channel.withhold(oid)
-  }
-
-  /** Filters belong to a version of the table: those on columns that changed are prepared again. */
-  async #prepareFilters({ subscriptions }: TableSubscriptions, table: CatalogTable): Promise<void> {
-    const unfit = [...subscriptions].filter(({ filters }) => filters === null || !fits(filters, table))
-    await Promise.all(
-      unfit.map(async (subscription) => {
-        const { channel } = subscription
-        const prepared = await prepareFilters(subscription.entry, table, channel.identity.role, this.#database)
-        // It may have been dropped meanwhile.
-        if (!subscriptions.has(subscription)) return
-        const isNews = subscription.filters !== null
-        subscription.filters = 'text' in prepared ? null : prepared
-        if ('text' in prepared && isNews) {
-          channel.withhold(subscription)
-          channel.warn({
-            message: `Changes of ${table.schema}.${table.name} are withheld: your filter does not fit the table any more`,
-            fault: prepared.fault,
-          })
-        }
-        if (subscription.filters !== null && channel.release(subscription)) channel.gap('withheld')
-      }),
-    )
+    return wasAside
   }
 
   /** Channels whose entries name a table that they are not subscribed to: it is new, or has come back. */
-  async #findNewcomers(table: PublishedTable, known: ((entry: ChangeEntry) => ReadonlySet<number>) | null): Promise<void> {
+  async #findNewcomers(table: PublishedTable, known: Published | null): Promise<void> {
     const isMissing = (channel: FeedChannel): boolean =>
       channel.isPlanned && channel.mayWatch(table) && ![...channel.subscriptions].some(({ oid }) => oid === table.oid)
     if (![...this.channels].some(isMissing)) return
-    const oidsOf = known ?? oidsBy(await this.#database.publishedTables())
+    const { published, oidsOf } = known ?? publishedAs(await this.#database.publishedTables())
     const channels = [...this.channels].filter((each) => isMissing(each) && each.entries.some((entry) => oidsOf(entry).has(table.oid)))
     if (channels.length === 0) return
     const roles = [...new Set(channels.map(({ identity }) => identity.role))]
@@ -285,11 +274,21 @@ export class Subscriptions {
         if (channel.closed || !isMissing(channel)) return
         // An exact name takes precedence: drops subscriptions to tables that the name matched as a pattern.
         for (const each of channel.subscriptions)
-          if (oidsOf(each.entry).has(table.oid) && !oidsOf(each.entry).has(each.oid)) this.#drop(each)
+          if (oidsOf(each.entry).has(table.oid) && !oidsOf(each.entry).has(each.oid)) this.#dropUnnamed(each, published)
         for (const subscription of subscriptions) this.#add(subscription)
       }),
     )
   }
+}
+
+/** What is published, and what of it an entry names. */
+interface Published {
+  readonly published: readonly PublishedTable[]
+  readonly oidsOf: (entry: ChangeEntry) => ReadonlySet<number>
+}
+
+function publishedAs(published: readonly PublishedTable[]): Published {
+  return { published, oidsOf: oidsBy(published) }
 }
 
 function keyOf({ order, oid }: Subscription): string {

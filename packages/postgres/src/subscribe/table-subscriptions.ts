@@ -36,6 +36,11 @@ export class TableSubscriptions {
     this.#identities = identities
   }
 
+  /** Nobody can decide about its changes: it could not be read, or was dropped. */
+  get isUnreadable(): boolean {
+    return this.state === 'aside' || (this.state === 'loaded' && this.table === null)
+  }
+
   add(subscription: Subscription): void {
     this.subscriptions.add(subscription)
     this.#join(subscription)

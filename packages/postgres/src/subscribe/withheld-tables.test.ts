@@ -311,3 +311,31 @@ test('a channel that only seems to name a table that cannot be read is complete 
     isComplete = !mine.changes.at(-1)!.position!.endsWith('!')
   }
 })
+
+test('a table that one lookup fails to read, and another that was under way reads', async () => {
+  const it = start(1)
+  const mine = join(it, 'me')
+  await ready(mine)
+  it.commit([{ oid: OWN, texts: ['1', 'all', 'slow for me'] }])
+  await hasGaps(mine, 2)
+  // Decided in isolation: the lookup for it overlaps with that of the ordered path, which fails.
+  it.database.add(it.database.tables.get(OWN)!)
+  let looks = 0
+  let failed = (): void => {}
+  const hasFailed = new Promise<void>((resolve) => (failed = resolve))
+  it.database.intercept = async (name, oids) => {
+    if (name !== 'tables' || oids.length > 1) return
+    if (++looks > 1) return hasFailed
+    await until(
+      () => looks > 1,
+      () => looks,
+      300,
+    ).catch(() => {})
+    setTimeout(failed, 20)
+    throw Object.assign(new Error('refused'), { code: 'XX000' })
+  }
+  it.commit([{ oid: OWN, texts: ['2', 'all', ''] }])
+  it.commit([{ oid: OWN, texts: ['3', 'all', ''] }])
+  let position = '!'
+  for (let id = 4; position.endsWith('!'); id++) position = await shown(it, mine, String(id))
+})
