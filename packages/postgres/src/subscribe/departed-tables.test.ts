@@ -4,6 +4,7 @@ import { until, type FakeDatabase } from '../../test/fake-feed.ts'
 import {
   answerOf,
   closeFeeds,
+  failAlone,
   gaps,
   hasGaps,
   join,
@@ -183,4 +184,46 @@ test('a channel that is refused while changes are decided for it: what was held 
     await new Promise((resolve) => setTimeout(resolve, 10))
   }
   expect(counts[1]).toBe(counts[0]! + 1)
+})
+
+test('a table that is renamed to the name of one that left: it comes, and when it leaves the channel hears of it', async () => {
+  const it = start(100)
+  it.database.add({ ...OPEN_TABLE, oid: 3, name: 'other' })
+  const mine = joinNamed(it, '%')
+  await ready(mine)
+  it.database.published.delete(OWN)
+  mine.setIdentity(user('me'))
+  await says(mine, 'public.own have stopped')
+  it.database.add({ ...OPEN_TABLE, oid: 3, name: 'own' })
+  it.commit([{ oid: 3, texts: ['1'] }])
+  await says(mine, 'public.own come again')
+  it.database.published.delete(3)
+  mine.setIdentity(user('me'))
+  await until(
+    () => mine.systems.filter(({ message }) => message.includes('public.own have stopped')).length === 2,
+    () => mine,
+  )
+})
+
+test('a table that could not be read, and turns out to be dropped: positions say so until the channel hears of it', async () => {
+  const it = start(100)
+  const mine = joinNamed(it, 'o%n')
+  await ready(mine)
+  it.database.add(it.database.tables.get(OWN)!)
+  failAlone(it, OWN)
+  it.commit([{ oid: OWN, texts: ['1', 'all', ''] }])
+  await says(mine, 'the table could not be read')
+  it.database.tables.delete(OWN)
+  it.database.published.delete(OWN)
+  it.database.intercept = () => {}
+  const looks = it.database.calls.length
+  await until(
+    () => it.database.calls.slice(looks).includes('tables'),
+    () => it.database.calls,
+  )
+  await shown(it, mine, '2')
+  expect(await shown(it, mine, '3')).toMatch(/!$/)
+  mine.setIdentity(user('me'))
+  await says(mine, 'have stopped')
+  expect(await shown(it, mine, '4')).not.toMatch(/!$/)
 })

@@ -16,6 +16,13 @@ export class DepartedTables {
     })
   }
 
+  /** The table of the subscription has this name now. */
+  rename(subscription: Subscription, tableName: string): void {
+    if (subscription.tableName === tableName) return
+    subscription.tableName = tableName
+    this.returns(subscription)
+  }
+
   returns({ channel, tableName }: Subscription): void {
     if (this.#names.get(channel)?.delete(tableName) !== true) return
     channel.notify('ok', `Changes of ${tableName} come again: load its data again`, { live: true, resync: true, reason: 'table-returned' })

@@ -8,7 +8,7 @@ import type { Batch } from './batch.ts'
 import type { FeedChannel } from './feed-channel.ts'
 import { DepartedTables } from './departed-tables.ts'
 import type { Subscription } from './audience.ts'
-import { mayName, oidsBy, type ChangeEntry } from './request/change-entry.ts'
+import { mayName, oidsBy } from './request/change-entry.ts'
 import { planTable, refitFilters } from './subscribe-plan.ts'
 import { TableSubscriptions } from './table-subscriptions.ts'
 
@@ -69,13 +69,14 @@ export class Subscriptions {
     for (const [key, each] of wanted) {
       const kept = known.get(key)
       if (kept === undefined) this.#add(each)
-      else kept.tableName = each.tableName
+      else this.#departed.rename(kept, each.tableName)
     }
   }
 
   remove(channel: FeedChannel): void {
     this.channels.delete(channel)
-    if (channel.isBehind) channel.gap('withheld')
+    // One that was replaying has all of its replay before it.
+    if (channel.isBehind && channel.state.kind === 'live') channel.gap('withheld')
     for (const subscription of channel.subscriptions) this.#drop(subscription)
     channel.releaseTables()
   }
@@ -131,7 +132,7 @@ export class Subscriptions {
 
   /** Notifies the channels from which changes of these tables were withheld, save for tables of which they still are. */
   #release(oids: Iterable<number>): void {
-    const released = [...oids].filter((oid) => !this.#unread.has(oid) && this.#tables.get(oid)?.state !== 'aside')
+    const released = [...oids].filter((oid) => !this.#unread.has(oid) && this.#tables.get(oid)?.isUnreadable !== true)
     for (const channel of this.channels) if (released.filter((oid) => channel.release(oid)).length > 0) channel.gap('withheld')
   }
 
@@ -161,41 +162,47 @@ export class Subscriptions {
    * the event loop: many channels may watch a table that is dropped.
    */
   async followPublication(published: readonly PublishedTable[], endOfTurn: () => Promise<void>): Promise<void> {
-    const byOid = new Map(published.map((table) => [table.oid, table]))
     const oidsOf = oidsBy(published)
     let done = 0
+    const kept: Subscription[] = []
     for (const { oid, subscriptions } of [...this.#tables.values()]) {
-      const table = byOid.get(oid)
-      const tableName = table === undefined ? null : `${table.schema}.${table.name}`
       for (const subscription of [...subscriptions]) {
-        if (oidsOf(subscription.entry).has(oid)) subscription.tableName = tableName!
-        else {
-          this.#dropUnnamed(subscription, published)
-          if (++done % 500 === 0) await endOfTurn()
+        if (oidsOf(subscription.entry).has(oid)) {
+          kept.push(subscription)
+          continue
         }
+        if (subscriptions.has(subscription)) this.#dropUnnamed(subscription, published)
+        if (++done % 500 === 0) await endOfTurn()
       }
     }
+    const byOid = new Map(published.map((table) => [table.oid, table]))
+    const names = new Map(published.map(({ oid, schema, name }) => [oid, `${schema}.${name}`]))
+    for (const subscription of kept) this.#departed.rename(subscription, names.get(subscription.oid)!)
     const wanted = new Set<number>()
     for (const channel of this.channels) {
       if (!channel.isPlanned) continue
       const watched = new Set([...channel.subscriptions].map(({ oid }) => oid))
       for (const entry of channel.entries) for (const oid of oidsOf(entry)) if (!watched.has(oid)) wanted.add(oid)
     }
-    for (const oid of wanted) await this.#findNewcomers(byOid.get(oid)!, { published, oidsOf })
+    for (const oid of wanted) await this.#findNewcomers(byOid.get(oid)!, published)
   }
 
   #dropUnnamed(subscription: Subscription, published: readonly PublishedTable[]): void {
     const table = published.find(({ oid }) => oid === subscription.oid)
     // A table of exactly this name is there now: the name is no pattern any more.
-    if (table !== undefined && mayName(subscription.entry, table)) this.#drop(subscription)
+    if (table !== undefined && mayName(subscription.entry, table)) this.#dropPending(subscription)
     else this.#leaves(subscription)
   }
 
   #leaves(subscription: Subscription): void {
+    this.#dropPending(subscription)
+    this.#departed.leaves(subscription)
+  }
+
+  #dropPending(subscription: Subscription): void {
     // What it was to get of the table is not decided any more.
     if (subscription.channel.isBehind) subscription.channel.gap('publication-changed')
     this.#drop(subscription)
-    this.#departed.leaves(subscription)
   }
 
   #drop(subscription: Subscription): void {
@@ -207,7 +214,7 @@ export class Subscriptions {
     if (table === undefined || table.subscriptions.size > 0) return
     this.#tables.delete(oid)
     // Others may wait for changes of it that they are not subscribed to.
-    if (table.state === 'aside') this.#release([oid])
+    if (table.isUnreadable) this.#release([oid])
   }
 
   /** What was withheld from the channel up to now, it missed. */
@@ -230,7 +237,7 @@ export class Subscriptions {
   #dropRenamed(table: Table): void {
     const tableName = `${table.schema}.${table.name}`
     for (const subscription of [...this.subscriptionsOf(table.oid)])
-      if (mayName(subscription.entry, table)) subscription.tableName = tableName
+      if (mayName(subscription.entry, table)) this.#departed.rename(subscription, tableName)
       else this.#leaves(subscription)
   }
 
@@ -257,11 +264,12 @@ export class Subscriptions {
   }
 
   /** Channels whose entries name a table that they are not subscribed to: it is new, or has come back. */
-  async #findNewcomers(table: PublishedTable, known: Published | null): Promise<void> {
+  async #findNewcomers(table: PublishedTable, known: readonly PublishedTable[] | null): Promise<void> {
     const isMissing = (channel: FeedChannel): boolean =>
       channel.isPlanned && channel.mayWatch(table) && ![...channel.subscriptions].some(({ oid }) => oid === table.oid)
     if (![...this.channels].some(isMissing)) return
-    const { published, oidsOf } = known ?? publishedAs(await this.#database.publishedTables())
+    const published = known ?? (await this.#database.publishedTables())
+    const oidsOf = oidsBy(published)
     const channels = [...this.channels].filter((each) => isMissing(each) && each.entries.some((entry) => oidsOf(entry).has(table.oid)))
     if (channels.length === 0) return
     const roles = [...new Set(channels.map(({ identity }) => identity.role))]
@@ -279,16 +287,6 @@ export class Subscriptions {
       }),
     )
   }
-}
-
-/** What is published, and what of it an entry names. */
-interface Published {
-  readonly published: readonly PublishedTable[]
-  readonly oidsOf: (entry: ChangeEntry) => ReadonlySet<number>
-}
-
-function publishedAs(published: readonly PublishedTable[]): Published {
-  return { published, oidsOf: oidsBy(published) }
 }
 
 function keyOf({ order, oid }: Subscription): string {

@@ -177,9 +177,11 @@ export function tablesOf<T extends TableName>(
   return named(table, inSchema, (each) => each.name)
 }
 
+const oidsOfNames = new WeakMap<readonly PublishedTable[], Map<string, ReadonlySet<number>>>()
+
 /** The same for many entries: the oids, found out once for entries that name the same. */
 export function oidsBy(tables: readonly PublishedTable[]): (entry: Pick<ChangeEntry, 'schema' | 'table'>) => ReadonlySet<number> {
-  const known = new Map<string, ReadonlySet<number>>()
+  const known = getOrMake(oidsOfNames, tables, () => new Map<string, ReadonlySet<number>>())
   return (entry) => getOrMake(known, `${entry.schema}\0${entry.table}`, () => new Set(tablesOf(entry, tables).map(({ oid }) => oid)))
 }
 
