@@ -1,4 +1,4 @@
-/** A feed on two tables: `own`, under a policy that is slow for the users that a row names, and `open`, for everybody. */
+/** A feed on two tables: `own`, under a policy that is slow for the users that a row names, and `open`, without policies. */
 import { afterEach } from 'vitest'
 import type { FeedOptions } from '../src/feed-options.ts'
 import { FakeDatabase, FakeFeed, fastRuntime, ownRows, until, type FakeChannel } from './fake-feed.ts'
@@ -62,7 +62,7 @@ export function hasGaps(channel: FakeChannel, count: number): Promise<void> {
   )
 }
 
-/** A row that everybody may see. Returns the position with which the channel got it. */
+/** Inserts a row that is visible to all users. Returns the position with which the channel got it. */
 export async function shown(it: FakeFeed, channel: FakeChannel, id: string): Promise<string> {
   it.commit([{ oid: OPEN, texts: [id] }])
   const found = (): FakeChannel['changes'][number] | undefined => channel.changes.find(({ record }) => record!['id'] === id)
@@ -73,14 +73,14 @@ export async function shown(it: FakeFeed, channel: FakeChannel, id: string): Pro
   return found()!.position!
 }
 
-/** What the channel was told when it was subscribed. */
+/** The answer to the channel's subscription. */
 export async function answerOf(channel: FakeChannel): Promise<Readonly<Record<string, unknown>> | undefined> {
   await ready(channel)
   channel.close()
   return channel.systems.find(({ message }) => message === 'Subscribed to PostgreSQL')!.extra
 }
 
-/** What a channel of the user is told that comes back from there. */
+/** The answer to a channel of the user that resumes from the position. */
 export function answerTo(it: FakeFeed, sub: string, since: string): ReturnType<typeof answerOf> {
   return answerOf(join(it, sub, since))
 }
@@ -89,5 +89,13 @@ export function answerTo(it: FakeFeed, sub: string, since: string): ReturnType<t
 export function failAlone(it: FakeFeed, oid: number): void {
   it.database.intercept = (name, oids) => {
     if (name === 'tables' && oids.includes(oid) && oids.length === 1) throw Object.assign(new Error('refused'), { code: 'XX000' })
+  }
+}
+
+/** Inserts rows of the table until the channel gets a system message with this text. */
+export async function insertUntil(it: FakeFeed, channel: FakeChannel, oid: number, text: string): Promise<void> {
+  while (!channel.systems.some(({ message }) => message.includes(text))) {
+    it.commit([{ oid, texts: ['1', 'all', 'x'] }])
+    await new Promise((resolve) => setTimeout(resolve, 1))
   }
 }

@@ -137,7 +137,7 @@ export class ChangeDispatcher {
     const { outcome } = await this.#decideFor([{ rows, channels }], this.#options.database.checks)
     if (this.#options.window.epoch !== epoch) return new Set()
     const current = new Set([...channels].filter(isCurrent))
-    // First: positions of what is sent say that something was withheld.
+    // Before the rows are sent: their positions then show that changes were withheld.
     this.report.final(outcome.faults)
     this.#send(
       rows,

@@ -150,7 +150,7 @@ export class FaultReport {
   #miss(delivery: PendingDelivery): void {
     const nowMs = this.#runtime.uptime()
     const channels = [...channelsOf([delivery])]
-    // One that is replaying gets the change from its replay.
+    // A replaying channel gets the change from its replay.
     const missing = delivery.only === undefined ? channels.filter(({ receives }) => receives) : channels
     this.#missed.add(missing, Math.max(0, this.#breaker.openUntil(delivery.audience, nowMs) - nowMs))
   }

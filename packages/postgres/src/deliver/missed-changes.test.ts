@@ -51,7 +51,7 @@ test('changes withheld after the gap was announced, and a client that comes back
   expect(await answerTo(it, 'me', after)).toMatchObject(RECOVERED)
 })
 
-test('a change withheld in a replay: what follows it says so before the gap is announced', async () => {
+test('a change withheld in a replay: later positions are incomplete before the gap is announced', async () => {
   const it = start(100)
   const yours = join(it, 'you')
   await ready(yours)
@@ -105,9 +105,9 @@ test('a gap of a channel that is not subscribed yet is announced after the answe
 test('a channel that misses change after change is notified about once a second', async () => {
   const runtime = fastRuntime(100)
   const missed = new MissedChanges(runtime)
-  const told: string[] = []
+  const notices: string[] = []
   const request = { subTopic: '', entries: [], identity: user('me'), positions: true, since: null, deletes: 'all', legacy: false } as const
-  const listener = { change: () => {}, system: (_status: string, message: string) => void told.push(message) }
+  const listener = { change: () => {}, system: (_status: string, message: string) => void notices.push(message) }
   const channel = new FeedChannel(request, [], listener, () => {})
   channel.subscribed()
   const from = runtime.uptime()
@@ -116,6 +116,6 @@ test('a channel that misses change after change is notified about once a second'
     await new Promise((resolve) => setTimeout(resolve, 1))
   }
   missed.close()
-  expect(told.length).toBeGreaterThan(2)
-  expect(told.length).toBeLessThan(10)
+  expect(notices.length).toBeGreaterThan(2)
+  expect(notices.length).toBeLessThan(10)
 })

@@ -52,7 +52,7 @@ test.each([
   ])
 })
 
-test('a table that is dropped before its last changes are decided: positions say so until the channel hears of it', async () => {
+test('a table that is dropped before its last changes are decided: positions are incomplete until the channel is notified', async () => {
   const it = start(100)
   const mine = joinNamed(it, 'o%n')
   await ready(mine)
@@ -205,7 +205,7 @@ test('a table that is renamed to the name of one that left: it comes, and when i
   )
 })
 
-test('a table that could not be read, and turns out to be dropped: positions say so until the channel hears of it', async () => {
+test('a table that could not be read, and turns out to be dropped: positions are incomplete until the channel is notified', async () => {
   const it = start(100)
   const mine = joinNamed(it, 'o%n')
   await ready(mine)

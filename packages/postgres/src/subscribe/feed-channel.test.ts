@@ -36,7 +36,7 @@ function subscribing(): { readonly channel: FeedChannel; readonly sent: string[]
 const GAP = 'Changes may have been missed: load your data again'
 const payload = new Uint8Array(1)
 
-test('held changes whose positions say nothing of what was withheld meanwhile come after notice of it', () => {
+test('held changes with complete positions come after the notice of what was withheld meanwhile', () => {
   const { channel, sent, decided } = holding()
   channel.deliver(at(2), 'second', payload)
   channel.deliver(at(3), 'third', payload)
@@ -60,7 +60,7 @@ test('held changes come without another notice, unless more was withheld since t
   }
 })
 
-test('held changes whose positions say it come without another notice', () => {
+test('held changes with incomplete positions come without another notice', () => {
   const { channel, sent, decided } = holding()
   channel.withhold(channel)
   channel.deliver(at(2), 'second', payload)

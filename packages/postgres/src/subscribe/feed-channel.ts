@@ -33,8 +33,8 @@ export class FeedChannel {
   /** A gap that is announced when the channel is subscribed. */
   #due: GapReason | null = null
   readonly #held = new HeldChanges()
-  /** The gap that it was notified of in this turn. */
-  #told: GapReason | null = null
+  /** The gap that was announced in this turn of the event loop. */
+  #announced: GapReason | null = null
 
   constructor(request: ChangeRequest, entries: readonly ChangeEntry[], listener: ChangeListener, onThrow: (error: unknown) => void) {
     this.request = request
@@ -86,12 +86,12 @@ export class FeedChannel {
     return this.request.deletes === 'authorized'
   }
 
-  /** Whether changes are withheld from it, or were, and it is not notified yet. */
+  /** Whether changes are withheld from the channel, or were withheld without a notice so far. */
   get isIncomplete(): boolean {
     return this.#due !== null || (this.#withheldBy !== null && this.#withheldBy.size > 0)
   }
 
-  /** A client that goes on from an incomplete position is told that it missed something, at any server. */
+  /** A client that resumes from an incomplete position gets `recovered: false`, at any server. */
   get positionKind(): PositionKind {
     if (!this.request.positions) return 'none'
     return this.isIncomplete ? 'incomplete' : 'complete'
@@ -117,7 +117,7 @@ export class FeedChannel {
   deliver(position: LogPosition, event: string, payload: Uint8Array): void {
     const state = this.#state
     if (state.kind === 'registered' || (this.#pending !== null && 'after' in state && isAtOrAfter(this.#pending, position)))
-      this.#hold({ position, isTold: this.positionKind !== 'complete', event, payload })
+      this.#hold({ position, isAnnounced: this.positionKind !== 'complete', event, payload })
     else if ('after' in state && compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 
@@ -170,9 +170,9 @@ export class FeedChannel {
       return
     }
     this.#held.mark(true)
-    if (this.#told === reason) return
-    this.#told = reason
-    queueMicrotask(() => (this.#told = null))
+    if (this.#announced === reason) return
+    this.#announced = reason
+    queueMicrotask(() => (this.#announced = null))
     this.notify('error', 'Changes may have been missed: load your data again', { live: true, resync: true, reason })
   }
 
@@ -183,7 +183,7 @@ export class FeedChannel {
     this.#held.mark(false)
   }
 
-  /** Answers whether anything was withheld by it. */
+  /** Returns whether `by` withheld changes. */
   release(by: object | number): boolean {
     return this.#withheldBy?.delete(by) === true
   }
@@ -228,7 +228,7 @@ export class FeedChannel {
     const state = this.#state
     if (this.#held.size === 0 || !('after' in state)) return
     const sent = this.#held.takeBefore([...(this.#pending ?? [])].map(({ from }) => from))
-    if (this.positionKind === 'incomplete' && sent.some(({ isTold }) => !isTold)) this.gap('withheld')
+    if (this.positionKind === 'incomplete' && sent.some(({ isAnnounced }) => !isAnnounced)) this.gap('withheld')
     for (const { position, event, payload } of sent) if (compareLogPositions(position, state.after) > 0) this.#send(event, payload)
   }
 

@@ -4,8 +4,8 @@ export interface HeldChange {
   readonly position: LogPosition
   readonly event: string
   readonly payload: Uint8Array
-  /** Its position says that something before it was withheld, or the channel was notified since. */
-  isTold: boolean
+  /** Its position is incomplete, or the gap before it was announced. */
+  isAnnounced: boolean
 }
 
 /** Changes that wait in a channel for earlier ones. */
@@ -27,9 +27,9 @@ export class HeldChanges {
     this.bytes = 0
   }
 
-  /** Something before them was withheld just now, or the channel was notified of all that was. */
-  mark(isTold: boolean): void {
-    for (const each of this.#held) each.isTold = isTold
+  /** `false`: a change before them was withheld just now. `true`: the gap was announced. */
+  mark(isAnnounced: boolean): void {
+    for (const each of this.#held) each.isAnnounced = isAnnounced
   }
 
   /** Removes what comes before all these positions, in order. */

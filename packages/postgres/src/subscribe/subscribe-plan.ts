@@ -23,7 +23,7 @@ export type SubscribePlan =
       readonly ok: true
       readonly subscriptions: readonly Subscription[]
       readonly notices: readonly Notice[]
-      /** All tables, whoever watches them. */
+      /** All published tables. */
       readonly published: readonly PublishedTable[]
     }
   | EntryRefusal

@@ -64,7 +64,7 @@ export class Subscriptions {
     const wanted = new Map(subscriptions.map((each) => [keyOf(each), each]))
     const unnamed = [...known].flatMap(([key, each]) => (wanted.has(key) ? [] : [each]))
     for (const each of unnamed) this.#dropUnnamed(each, published)
-    // Their last changes may be on their way.
+    // Changes of the dropped tables may still be undelivered.
     if (unnamed.length > 0) channel.gap('publication-changed')
     for (const [key, each] of wanted) {
       const kept = known.get(key)
@@ -75,7 +75,7 @@ export class Subscriptions {
 
   remove(channel: FeedChannel): void {
     this.channels.delete(channel)
-    // One that was replaying has all of its replay before it.
+    // A replaying channel resumes when it is accepted again.
     if (channel.isBehind && channel.state.kind === 'live') channel.gap('withheld')
     for (const subscription of channel.subscriptions) this.#drop(subscription)
     channel.releaseTables()
@@ -200,7 +200,7 @@ export class Subscriptions {
   }
 
   #dropPending(subscription: Subscription): void {
-    // What it was to get of the table is not decided any more.
+    // Changes of the table that are pending for the channel will find no subscription.
     if (subscription.channel.isBehind) subscription.channel.gap('publication-changed')
     this.#drop(subscription)
   }
@@ -213,11 +213,11 @@ export class Subscriptions {
     if (!channel.closed && channel.isIncomplete) this.#releaseDropped(subscription)
     if (table === undefined || table.subscriptions.size > 0) return
     this.#tables.delete(oid)
-    // Others may wait for changes of it that they are not subscribed to.
+    // Channels without a subscription may be marked as well, since one of their entries may name the table.
     if (table.isUnreadable) this.#release([oid])
   }
 
-  /** What was withheld from the channel up to now, it missed. */
+  /** Announces the gap of changes that were withheld from a subscription that is dropped. */
   #releaseDropped(subscription: Subscription): void {
     const { channel, oid } = subscription
     const isLast = !this.#unread.has(oid) && ![...channel.subscriptions].some((each) => each.oid === oid)
@@ -258,7 +258,7 @@ export class Subscriptions {
     if (table !== null) await refitFilters(known.subscriptions, table, this.#database)
     const wasAside = known.state === 'aside'
     known.load(table, new Map(roles.map((role): [string, CatalogRole] => [role.name, role])))
-    // It was dropped: nobody can decide what is left of its changes. The channels are notified when their subscriptions are dropped.
+    // The table was dropped: its last changes cannot be decided. Channels are notified when their subscriptions are dropped.
     if (table === null) for (const { channel } of known.subscriptions) channel.withhold(oid)
     return wasAside
   }

@@ -36,7 +36,7 @@ export class TableSubscriptions {
     this.#identities = identities
   }
 
-  /** Nobody can decide about its changes: it could not be read, or was dropped. */
+  /** Its changes cannot be decided: the table could not be read, or was dropped. */
   get isUnreadable(): boolean {
     return this.state === 'aside' || (this.state === 'loaded' && this.table === null)
   }
@@ -126,7 +126,7 @@ export class TableSubscriptions {
     if (group !== null) group.subscriptions++
   }
 
-  /** One that never had access to the table misses nothing. */
+  /** A channel that never had access to the table misses nothing. */
   #withhold(channel: FeedChannel, notice: Notice, hadAccess: boolean): void {
     this.#withheld.set(channel, notice)
     channel.warnOnce(notice)

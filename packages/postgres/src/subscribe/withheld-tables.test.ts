@@ -7,6 +7,7 @@ import {
   failAlone,
   gaps,
   hasGaps,
+  insertUntil,
   join,
   joinNamed,
   OPEN,
@@ -31,7 +32,7 @@ async function shownAgain(it: FakeFeed, channel: FakeChannel): Promise<string> {
   return channel.changes.at(-1)!.position!
 }
 
-/** The next one that says that something is withheld. */
+/** The next incomplete position. */
 async function incompletePosition({ systems }: FakeChannel): Promise<string> {
   const from = systems.length
   const found = (): string | undefined =>
@@ -45,7 +46,7 @@ async function incompletePosition({ systems }: FakeChannel): Promise<string> {
 
 test.each([
   { others: 'others stay', stay: true },
-  { others: 'nobody stays', stay: false },
+  { others: 'no other channel stays', stay: false },
 ])('changes of a table that could not be loaded, and a client that comes back when it can: $others', async ({ stay }) => {
   const it = start(100)
   const [mine, witness] = [join(it, 'me'), stay ? join(it, 'you') : null]
@@ -121,10 +122,7 @@ test.each([
   )
   if (isNew) it.database.add(it.database.tables.get(OWN)!)
   failAlone(it, OWN)
-  while (!mine.systems.some(({ message }) => message.includes('the table could not be read'))) {
-    it.commit([{ oid: OWN, texts: ['2', 'all', ''] }])
-    await new Promise((resolve) => setTimeout(resolve, 1))
-  }
+  await insertUntil(it, mine, OWN, 'the table could not be read')
   expect(await shown(it, mine, '3')).toMatch(/!$/)
   for (const since of [null, before]) {
     const other = join(it, 'me', since)
@@ -203,10 +201,7 @@ test('a filter that does not fit a table which then cannot be read, and leaves: 
   it.commit([{ oid: OWN, texts: ['1', 'all', 'x'] }])
   await says(mine, 'your filter does not fit')
   failAlone(it, OWN)
-  while (!mine.systems.some(({ message }) => message.includes('the table could not be read'))) {
-    it.commit([{ oid: OWN, texts: ['2', 'all', 'x'] }])
-    await new Promise((resolve) => setTimeout(resolve, 1))
-  }
+  await insertUntil(it, mine, OWN, 'the table could not be read')
   it.database.published.delete(OWN)
   await says(mine, 'have stopped')
   expect(gaps(mine)).toBe(1)
@@ -273,10 +268,7 @@ test('a table that can be read again when its next version comes', async () => {
     () => mine,
   )
   failAlone(it, OWN)
-  while (!mine.systems.some(({ message }) => message.includes('the table could not be read'))) {
-    it.commit([{ oid: OWN, texts: ['2', 'all', ''] }])
-    await new Promise((resolve) => setTimeout(resolve, 1))
-  }
+  await insertUntil(it, mine, OWN, 'the table could not be read')
   it.database.intercept = () => {}
   it.database.add(it.database.tables.get(OWN)!)
   it.commit([{ oid: OWN, texts: ['3', 'all', ''] }])
@@ -284,7 +276,7 @@ test('a table that can be read again when its next version comes', async () => {
   expect(await shown(it, mine, '4')).not.toMatch(/!$/)
 })
 
-test('a channel that only seems to name a table that cannot be read is complete again when nobody watches that any more', async () => {
+test('a channel that only seems to name a table that cannot be read is complete again when it has no subscriber any more', async () => {
   const it = start(100)
   const columns = [{ name: 'id' }]
   it.database.add({ oid: 3, name: 'a_b', columns, policy: null })

@@ -11,7 +11,7 @@ interface Held {
 
 /**
  * Moves the focus on when the element that has it leaves the page: to what came after it in the nearest part that is still
- * there, else to what came before it. The browser would leave it nowhere, and whoever uses the keyboard would start from the top.
+ * there, else to what came before it. The browser would drop the focus, and keyboard users would start from the top.
  */
 export function keepFocus(): void {
   let held: Held | null = null

@@ -150,7 +150,7 @@ function onTimer(state: OpenState, timer: ReplicationTimer, jitter: number, time
   if (state.kind !== 'streaming') return go(state)
   if (timer === 'check') return go(state, { type: 'check' }, { type: 'set-timer', timer, afterMs: times.checkIntervalMs })
   if (timer === 'advance') return go(state, { type: 'advance' }, { type: 'set-timer', timer, afterMs: times.advanceIntervalMs })
-  // Whatever comes makes the sender look for more: it may sleep although there is more, when it went to sleep just as that was written.
+  // Postgres misses log that is written just as its sender goes to sleep. Any message makes the sender check again.
   if (timer === 'nudge')
     return go(state, standbyStatus(state.progress, false), { type: 'set-timer', timer, afterMs: times.nudgeIntervalMs })
   if (timer === 'report') return go({ ...state, reporting: false }, standbyStatus(state.progress, false))

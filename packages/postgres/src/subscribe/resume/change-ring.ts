@@ -96,7 +96,7 @@ export class ChangeRing {
     this.#kept.push({ change: withTuples(change, (tuple) => tuple.detach(this.#memory)), bytes, atMs: nowMs })
     this.#bytes += bytes
     this.#last = logPositionOf(change)
-    // It is delivered to nobody.
+    // TRUNCATE is not delivered.
     if (change.action === 'TRUNCATE') return
     this.#written.delete(change.table)
     this.#written.set(change.table, this.#last)
